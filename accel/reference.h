@@ -12,8 +12,8 @@
 // caller-owned; where it is NULL the tensor's constant contents are read. Scratch memory is
 // allocated where an operator needs it (-ENOMEM). -ENOTSUP names the operator and the type that it
 // does not take.
-int sl_reference_run(const struct sl_tensor *tensors, const struct sl_node *node,
-                     void *const *data, struct sl_error *error);
+int sl_reference_run(const struct sl_tensor *tensors, const struct sl_node *node, void *const *data,
+                     struct sl_error *error);
 
 // Bytes of one element; 0 for an unknown type.
 uint32_t sl_dtype_size(uint32_t dtype);

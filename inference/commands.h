@@ -1,0 +1,10 @@
+// Sub-commands of `sightline` that live in inference/: each takes argv without the program's name
+// in front of the verb (argv[0] is the verb) and returns the exit status.
+#ifndef SL_INFERENCE_COMMANDS_H
+#define SL_INFERENCE_COMMANDS_H
+
+int sl_command_eval(int argc, char **argv);
+int sl_command_model(int argc, char **argv);
+int sl_command_bench_model(int argc, char **argv); // `sightline bench --model`
+
+#endif
