@@ -3,6 +3,9 @@
 //     camera.yaml:12: cameras[0].source.format: expected one of mjpeg, yuyv, grey, nv12; found
 //     'mjpg' camera.yaml:3: borker: unknown key; did you mean 'broker'?
 //
+// Whole numbers, numbers, truth values, enumerations, text, mappings and lists are read; libcyaml's
+// other types (flags, bit fields, ignored values) are refused as a mistake in the schema.
+//
 // No GLib here: inference/ reads model.yaml through this too.
 #ifndef SL_CONFIG_YAML_H
 #define SL_CONFIG_YAML_H
