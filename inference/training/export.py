@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""Writes a trained network as ONNX: float, or INT8 with QuantizeLinear/DequantizeLinear.
+
+INT8 is post-training: activations per tensor, unsigned, with the range of least squared error on
+calibration pictures; weights per output channel, symmetric; biases 32 bits. The simulation walks
+the same topology and computes what the written file means, so accuracy is known before any engine
+runs it.
+"""
+
+import argparse
+import json
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from onnx import TensorProto, helper, numpy_helper
+
+from boxes import decode
+from dataset import Pairs
+from metrics import evaluate
+from model import CLASSES, LAYERS, load, macs, topology
+
+INPUT_SCALE = (1 / 255, 0)  # the tensor is the picture's byte divided by 255
+
+
+class Walk:
+    """A walk over the topology with batch norms folded. Subclasses see every named tensor."""
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    def tensor(self, name, x):
+        return x
+
+    def conv(self, name, x):
+        weight, bias = self.weights[name]
+        _, kernel, stride, dilation, relu = LAYERS[name]
+        x = F.conv2d(x, weight, bias, stride, kernel // 2 * dilation, dilation)
+        return self.tensor(name, F.relu(x) if relu else x)
+
+    def add(self, name, a, b, relu=False):
+        return self.tensor(name, F.relu(a + b) if relu else a + b)
+
+    def upsample(self, name, x):
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+    def __call__(self, image):
+        return topology(self, self.tensor("image", image))
+
+
+class Record(Walk):
+    """Keeps a sample of every tensor, its extremes included."""
+
+    def __init__(self, weights, per_picture=20000):
+        super().__init__(weights)
+        self.samples, self.per_picture = {}, per_picture
+
+    def tensor(self, name, x):
+        flat = x.flatten()
+        pick = flat[torch.randint(0, flat.numel(), (self.per_picture,))]
+        self.samples.setdefault(name, []).append(torch.cat([pick, flat.min()[None], flat.max()[None]]))
+        return x
+
+
+def best_range(values, steps=41):
+    """(scale, zero point) of unsigned 8 bits with the least squared error on these values."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    best = None
+    for share in np.linspace(1.0, 0.4, steps):
+        scale = max((high - low) * share / 255, 1e-12)
+        zero = int(np.clip(np.round(-low * share / scale), 0, 255))
+        error = float(((((values / scale).round() + zero).clamp(0, 255) - zero) * scale - values).square().mean())
+        if best is None or error < best[0]:
+            best = (error, (float(np.float32(scale)), zero))
+    return best[1]
+
+
+@torch.no_grad()
+def calibrate(weights, pictures):
+    torch.manual_seed(0)
+    record = Record(weights)
+    for picture in pictures:
+        record(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255)
+    scales = {name: best_range(torch.cat(values)) for name, values in record.samples.items()}
+    scales["image"] = INPUT_SCALE
+    return scales
+
+
+def quantise_weights(weights, scales):
+    """{layer: (int8 weight, scale per output channel, int32 bias)}"""
+    inputs = {name: source or "image" for name, (source, *_) in LAYERS.items()}
+    inputs.update(c5="c4", lat="residual", h1="sum")
+    result = {}
+    for name, (weight, bias) in weights.items():
+        scale = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-9).float()
+        q = (weight / scale[:, None, None, None]).round().clamp(-127, 127)
+        bias_scale = scale.double() * np.float64(scales[inputs[name]][0])
+        result[name] = (q, scale, (bias.double() / bias_scale).round())
+    return result, inputs
+
+
+class Simulate(Walk):
+    """What the INT8 file computes: integers in, exact sums, one rounding per tensor."""
+
+    def __init__(self, quantised, inputs, scales):
+        super().__init__(None)
+        self.quantised, self.inputs, self.scales = quantised, inputs, scales
+
+    def tensor(self, name, x):
+        scale, zero = self.scales[name]
+        return ((x / scale).round() + zero).clamp(0, 255).sub(zero) * scale
+
+    def conv(self, name, x):
+        q, scale, bias = self.quantised[name]
+        _, kernel, stride, dilation, relu = LAYERS[name]
+        s = self.scales[self.inputs[name]][0]
+        total = F.conv2d((x / s).round(), q, bias.float(), stride, kernel // 2 * dilation, dilation)
+        x = total * (scale * s)[:, None, None]
+        return self.tensor(name, F.relu(x) if relu else x)
+
+
+class OnnxWriter:
+    """Walks the topology and writes nodes; with `scales`, every tensor passes through 8 bits."""
+
+    def __init__(self, weights, scales=None):
+        self.nodes, self.initialisers, self.scales = [], [], scales
+        self.weights = weights
+        if scales:
+            self.quantised, self.inputs = quantise_weights(weights, scales)
+
+    def constant(self, name, array):
+        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def node(self, kind, inputs, output, **attributes):
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def through_8_bits(self, name, x, output=None):
+        if not self.scales:
+            return x
+        scale, zero = self.scales[name]
+        pair = [self.constant(name + "_scale", np.float32(scale)), self.constant(name + "_zero", np.uint8(zero))]
+        q = self.node("QuantizeLinear", [x] + pair, name + "_q")
+        return self.node("DequantizeLinear", [q] + pair, output or name + "_dq")
+
+    def parameters(self, name):
+        if not self.scales:
+            weight, bias = self.weights[name]
+            return [self.constant(name + "_weight", weight.numpy()), self.constant(name + "_bias", bias.numpy())]
+        q, scale, bias = self.quantised[name]
+        weight_scale = self.constant(name + "_weight_scale", scale.numpy())
+        bias_scale = self.constant(name + "_bias_scale", scale.numpy() * np.float32(self.scales[self.inputs[name]][0]))
+        zeros = np.zeros(len(scale))
+        weight = self.node("DequantizeLinear", [self.constant(name + "_weight_q", q.numpy().astype(np.int8)), weight_scale,
+                           self.constant(name + "_weight_zero", zeros.astype(np.int8))], name + "_weight", axis=0)
+        bias = self.node("DequantizeLinear", [self.constant(name + "_bias_q", bias.numpy().astype(np.int32)), bias_scale,
+                         self.constant(name + "_bias_zero", zeros.astype(np.int32))], name + "_bias", axis=0)
+        return [weight, bias]
+
+    def activated(self, name, x, relu, output=None):
+        if relu:
+            x = self.node("Relu", [x], name + "_relu")
+        return self.through_8_bits(name, x, output)
+
+    def conv(self, name, x):
+        _, kernel, stride, dilation, relu = LAYERS[name]
+        pad = kernel // 2 * dilation
+        output = {"cls": "cls_logits", "reg": "box_ltrb"}.get(name)
+        written = output if output and not self.scales else name
+        x = self.node("Conv", [x] + self.parameters(name), written, kernel_shape=[kernel] * 2, strides=[stride] * 2,
+                      pads=[pad] * 4, dilations=[dilation] * 2)
+        return self.activated(name, x, relu, output)
+
+    def add(self, name, a, b, relu=False):
+        return self.activated(name, self.node("Add", [a, b], name), relu)
+
+    def upsample(self, name, x):
+        sizes = self.constant("up_scales", np.array([1, 1, 2, 2], np.float32))
+        y = self.node("Resize", [x, "", sizes], name, mode="nearest", nearest_mode="floor",
+                      coordinate_transformation_mode="asymmetric")
+        if not self.scales:
+            return y
+        pair = ["lat_scale", "lat_zero"]  # copied values need no new scale
+        return self.node("DequantizeLinear", [self.node("QuantizeLinear", [y] + pair, name + "_q")] + pair, name + "_dq")
+
+    def model(self, size, metadata):
+        topology(self, self.through_8_bits("image", "image"))
+        value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        inputs, classes = self.weights["c1"][0].shape[1], self.weights["cls"][0].shape[0]
+        graph = helper.make_graph(self.nodes, "sightline-pcb", [value("image", [1, inputs, size, size])],
+                                  [value("cls_logits", [1, classes, size // 8, size // 8]),
+                                   value("box_ltrb", [1, 4, size // 8, size // 8])], self.initialisers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], producer_name="sightline")
+        model.ir_version = 7
+        helper.set_model_props(model, metadata)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+@torch.no_grad()
+def accuracy(network, pairs, thresholds=None):
+    found = []
+    for picture in pairs.pictures:
+        found += decode(*network(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255))
+    return evaluate(found, pairs.boxes, len(CLASSES), thresholds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("network")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--int8", action="store_true", help="write 8-bit tensors")
+    parser.add_argument("--calibration", action="append", default=[], metavar="DIR", help="pictures for the ranges")
+    parser.add_argument("--thresholds", action="append", default=[], metavar="DIR",
+                        help="folders whose held-out pictures choose the thresholds")
+    parser.add_argument("--unpruned", help="the network before pruning: its widths go into the file")
+    parser.add_argument("--size", type=int, default=640)
+    a = parser.parse_args()
+    net = load(a.network)
+    weights, network, scales = net.folded(), net, None
+    if a.int8:
+        if not a.calibration:
+            parser.error("--int8 needs --calibration")
+        pictures = [p for folder in a.calibration for p in Pairs(folder).split(50)[0].pictures[::20][:48]]
+        scales = calibrate(weights, pictures)
+        network = Simulate(*quantise_weights(weights, scales), scales)
+    metadata = {}
+    if a.unpruned:
+        whole = load(a.unpruned)
+        metadata["sightline.unpruned_macs"] = str(sum(macs(whole).values()))
+        for name in LAYERS:
+            shape = getattr(whole, name).weight.shape
+            metadata["sightline.unpruned." + ({"cls": "cls_logits", "reg": "box_ltrb"}.get(name, name) if not a.int8 else name)] = f"{shape[0]},{shape[1]}"
+    onnx.save(OnnxWriter(weights, scales).model(a.size, metadata), a.out)
+    report = dict(macs=sum(macs(net).values()))
+    if a.thresholds:
+        parts = [Pairs(folder).split(50)[1] for folder in a.thresholds]
+        together = parts[0]
+        for part in parts[1:]:
+            together.pictures = np.concatenate([together.pictures, part.pictures])
+            together.boxes = together.boxes + part.boxes
+            together.names = together.names + part.names
+        report.update(accuracy(network, together))
+    print(json.dumps(report, indent=2, default=float))
+
+
+if __name__ == "__main__":
+    main()
