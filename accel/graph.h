@@ -134,7 +134,7 @@ enum sl_binary {
     SL_BINARY_POW = 5,
     SL_BINARY_MIN = 6,
     SL_BINARY_MAX = 7,
-    SL_BINARY_MOD = 8,
+    SL_BINARY_MOD = 8, // sign of the divisor
     SL_BINARY_EQUAL = 9,
     SL_BINARY_LESS = 10,
     SL_BINARY_LESS_EQUAL = 11,
@@ -143,6 +143,7 @@ enum sl_binary {
     SL_BINARY_AND = 14,
     SL_BINARY_OR = 15,
     SL_BINARY_XOR = 16,
+    SL_BINARY_FMOD = 17, // sign of the dividend
 };
 
 enum sl_reduce {
@@ -213,6 +214,7 @@ enum sl_resize_coordinates {
     SL_RESIZE_ALIGN_CORNERS = 3,
     SL_RESIZE_ASYMMETRIC = 4,
     SL_RESIZE_TF_CROP_AND_RESIZE = 5,
+    SL_RESIZE_TF_HALF_PIXEL = 6, // opset 11's tf_half_pixel_for_nn
 };
 enum sl_resize_rounding {
     SL_RESIZE_ROUND_PREFER_FLOOR = 1,
@@ -223,8 +225,8 @@ enum sl_resize_rounding {
 struct sl_resize_attrs {
     uint32_t mode, coordinates, rounding, exclude_outside;
     float cubic_a, extrapolation;
-    float scale[SL_MAX_RANK]; // output / input per axis, as the model gives it
-    float roi[2 * SL_MAX_RANK];
+    float scale[SL_MAX_RANK];   // output / input per axis, as the model gives it
+    float roi[2 * SL_MAX_RANK]; // all starts, then all ends, for tf_crop_and_resize
 };
 
 struct sl_block_attrs {

@@ -8,16 +8,26 @@
 #include "accel/error.h"
 #include "accel/graph.h"
 
+#include <stddef.h>
+
 // Runs `node` of a graph with these tensors. `data[t]` is the memory of tensor t: dense row-major,
-// caller-owned; where it is NULL the tensor's constant contents are read. Scratch memory is
-// allocated where an operator needs it (-ENOMEM). -ENOTSUP names the operator and the type that it
-// does not take.
+// caller-owned; where it is NULL the tensor's constant contents are read. The node is checked first
+// (-EINVAL, -ENOTSUP name the node, the operator and the reason); scratch memory is allocated where
+// an operator needs it (-ENOMEM). -EINVAL also comes from values, such as an index out of range.
 int sl_reference_run(const struct sl_tensor *tensors, const struct sl_node *node, void *const *data,
                      struct sl_error *error);
 
+// The same for a node that has passed the check, with scratch memory of the caller, aligned to 64
+// bytes: allocates nothing.
+size_t sl_reference_scratch(const struct sl_tensor *tensors, const struct sl_node *node);
+int sl_reference_run_in(const struct sl_tensor *tensors, const struct sl_node *node,
+                        void *const *data, void *scratch, struct sl_error *error);
+
 // Bytes of one element; 0 for an unknown type.
 uint32_t sl_dtype_size(uint32_t dtype);
-const char *sl_dtype_name(uint32_t dtype); // "float32", "uint8" …
-const char *sl_op_name(uint32_t op);       // "Conv" …
+const char *sl_dtype_name(uint32_t dtype);               // "float32", "uint8" …
+const char *sl_op_name(uint32_t op);                     // "Conv" …
+const char *sl_unary_name(uint32_t kind);                // "Sigmoid" …; NULL if unknown
+const char *sl_node_op_name(const struct sl_node *node); // as ONNX calls it: "Add", "Relu" …
 
 #endif
