@@ -2,8 +2,16 @@
 //
 // Nothing here ever blocks the caller: what is handed over is copied into a bounded queue. Verdicts
 // that were taken are published in order, QoS 1, and leave the queue when the broker acknowledges
-// them; when the queue is full the oldest is dropped, counted, and said in `health`. State topics
-// (status, info, health, metrics, verdict/last) keep only their newest value.
+// them; when the queue is full the oldest is dropped and counted. A verdict whose acknowledgement
+// was lost with the connection is sent again: consumers tell by (camera, stream, seq). State topics
+// (status, info, health, metrics, verdict/last) keep only their newest value and are published
+// again at every connect.
+//
+// Topics are ROOT/CAMERA/… with status (online, offline), info, verdict, verdict/last, defect,
+// health, metrics; cmd/VERB is answered on reply/VERB, or on the response topic that it brings.
+// Retained commands are ignored. A connection has one will: with one camera it sets
+// ROOT/CAMERA/status to offline; with several it sets ROOT/CLIENT_ID/status, which then says
+// online or offline for the daemon beside the cameras' own, which a crash leaves at online.
 #ifndef SL_MQTT_PUBLISHER_H
 #define SL_MQTT_PUBLISHER_H
 
@@ -28,17 +36,19 @@ struct sl_publisher_stats {
 enum sl_state_topic { SL_STATE_INFO = 1, SL_STATE_HEALTH, SL_STATE_METRICS };
 
 // Starts the thread; an absent broker is not an error (it keeps trying). `commands` and `ctx` serve
-// cmd/# of every camera; they must outlive the publisher. Refuses what cannot work: unreadable
+// cmd/VERB of every camera; they must outlive the publisher. Refuses what cannot work: unreadable
 // password or certificate files.
 struct sl_publisher *sl_publisher_new(const struct sl_config_broker *broker,
                                       const char *const *cameras, size_t n_cameras,
                                       const struct sl_command *commands, size_t n_commands,
                                       void *ctx, GError **error);
 
-// Publishes `offline` and waits at most `timeout_ms` for what is queued.
+// Waits at most `timeout_ms` for what is queued, up to a quarter of it (500 ms at most) kept for
+// publishing `offline`. Without a broker it waits only while verdicts are queued. NULL is fine.
 void sl_publisher_free(struct sl_publisher *publisher, uint32_t timeout_ms);
 
-// Any thread; copies; gives the verdict its sequence number and returns it. Allocates nothing.
+// Any thread; copies; gives the verdict its sequence number and returns it; 0 if its camera is
+// none of the publisher's. Allocates nothing.
 uint64_t sl_publisher_verdict(struct sl_publisher *publisher, const struct sl_verdict *verdict);
 
 // Any thread; `json` is copied. Only the newest per camera and topic is kept.

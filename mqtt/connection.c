@@ -1,0 +1,350 @@
+// One connection to the broker, on the poll loop of the thread that uses it.
+#include "mqtt/connection.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <mqtt_protocol.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define MS                 1000000ll
+#define SECOND             1000000000ll
+#define CONNACK_TIMEOUT_NS (10 * SECOND)
+#define PUBACK_TIMEOUT_NS  (5 * SECOND)
+#define STABLE_NS          (5 * SECOND) // up for so long: the next attempt comes soon again
+#define BACKOFF_FIRST_MS   200u
+#define BACKOFF_MAX_MS     5000u
+#define MISC_MS            500 // how often libmosquitto looks at its keep-alive
+#define GOODBYE_NS         (SECOND / 4)
+
+int64_t connection_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+__attribute__((format(printf, 2, 3))) static void lose(struct connection *c, const char *format,
+                                                       ...)
+{
+    if (c->lost && c->reason[0]) {
+        return; // the first cause is the one to tell
+    }
+    c->lost = true;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(c->reason, sizeof(c->reason), format, args);
+    va_end(args);
+}
+
+static void lose_status(struct connection *c, const char *what, int status)
+{
+    lose(c, "%s: %s", what,
+         status == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(status));
+}
+
+static void on_connect(struct mosquitto *mosq, void *ctx, int rc, int flags,
+                       const mosquitto_property *properties)
+{
+    (void)mosq;
+    (void)flags;
+    (void)properties;
+    struct connection *c = ctx;
+    if (rc) {
+        lose(c, "%s:%u: the broker refuses the connection: %s (0x%02X)", c->broker->host,
+             c->broker->port, mosquitto_reason_string(rc), (unsigned)rc);
+        return;
+    }
+    c->up = true;
+    c->up_ns = connection_now_ns();
+    c->events->up(c->ctx);
+}
+
+static void on_disconnect(struct mosquitto *mosq, void *ctx, int rc,
+                          const mosquitto_property *properties)
+{
+    (void)mosq;
+    (void)properties;
+    struct connection *c = ctx;
+    if (rc >= 0x80) {
+        lose(c, "%s:%u: the broker ends the connection: %s (0x%02X)", c->broker->host,
+             c->broker->port, mosquitto_reason_string(rc), (unsigned)rc);
+    }
+}
+
+static void on_publish(struct mosquitto *mosq, void *ctx, int mid, int reason,
+                       const mosquitto_property *properties)
+{
+    (void)mosq;
+    (void)properties;
+    struct connection *c = ctx;
+    for (uint32_t i = 0; i < c->n_pending; i++) {
+        if (c->pending[i].mid != mid) {
+            continue;
+        }
+        uint64_t token = c->pending[i].token;
+        uint32_t item = c->pending[i].item;
+        c->n_pending--;
+        memmove(&c->pending[i], &c->pending[i + 1], (c->n_pending - i) * sizeof(c->pending[0]));
+        if (reason >= 0x80) {
+            char error[160];
+            snprintf(error, sizeof(error), "the broker refuses a message: %s (0x%02X)",
+                     mosquitto_reason_string(reason), (unsigned)reason);
+            c->events->failed(c->ctx, error);
+        }
+        if (token) {
+            c->events->settled(c->ctx, token, item, reason >= 0x80);
+        }
+        return;
+    }
+}
+
+static void on_message(struct mosquitto *mosq, void *ctx, const struct mosquitto_message *message,
+                       const mosquitto_property *properties)
+{
+    (void)mosq;
+    struct connection *c = ctx;
+    c->events->message(c->ctx, message, properties);
+}
+
+static int configure(struct connection *c)
+{
+    const struct sl_config_broker *b = c->broker;
+    struct mosquitto *m = c->mosq;
+    mosquitto_connect_v5_callback_set(m, on_connect);
+    mosquitto_disconnect_v5_callback_set(m, on_disconnect);
+    mosquitto_publish_v5_callback_set(m, on_publish);
+    mosquitto_message_v5_callback_set(m, on_message);
+    int status = mosquitto_int_option(m, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    status = status ? status : mosquitto_int_option(m, MOSQ_OPT_TCP_NODELAY, 1);
+    if (!status && b->username) {
+        status = mosquitto_username_pw_set(m, b->username, c->password);
+    }
+    if (!status && b->ca_file) {
+        status = mosquitto_tls_set(m, b->ca_file, NULL, b->certificate_file, b->key_file, NULL);
+        status = status ? status : mosquitto_tls_opts_set(m, 1, "tlsv1.2", NULL);
+    }
+    return status ? status : mosquitto_will_set_v5(m, c->will_topic, 7, "offline", 1, true, NULL);
+}
+
+static void attempt(struct connection *c)
+{
+    c->attempt_ns = connection_now_ns();
+    c->mosq = mosquitto_new(c->client_id, true, c);
+    if (!c->mosq) {
+        lose_status(c, "MQTT client", MOSQ_ERR_ERRNO);
+        return;
+    }
+    char where[300];
+    snprintf(where, sizeof(where), "%s:%u", c->broker->host, c->broker->port);
+    int status = configure(c);
+    if (!status) {
+        status = mosquitto_connect_bind_async(c->mosq, c->broker->host, c->broker->port,
+                                              (int)c->broker->keepalive_s, NULL);
+    }
+    if (status > 0) {
+        lose_status(c, where, status);
+    }
+}
+
+static void forget(struct connection *c)
+{
+    mosquitto_destroy(c->mosq);
+    c->mosq = NULL;
+    c->n_pending = 0;
+    c->lost = false;
+    bool was_up = c->up;
+    c->up = false;
+    if (was_up) {
+        c->events->down(c->ctx);
+    }
+}
+
+// Half of the back-off is left to chance: the cameras of a hall do not all come back at once.
+static void give_up(struct connection *c)
+{
+    int64_t now = connection_now_ns();
+    bool stable = c->up && now - c->up_ns >= STABLE_NS;
+    c->backoff_ms =
+        stable || !c->backoff_ms ? BACKOFF_FIRST_MS : MIN(c->backoff_ms * 2, BACKOFF_MAX_MS);
+    uint32_t half = c->backoff_ms / 2;
+    c->next_attempt_ns = now + MS * (half + (uint32_t)g_random_int_range(0, (gint32)half + 1));
+    c->events->failed(c->ctx, c->reason);
+    forget(c);
+    c->reason[0] = '\0';
+}
+
+static void check_clocks(struct connection *c)
+{
+    int64_t now = connection_now_ns();
+    if (!c->up && now - c->attempt_ns > CONNACK_TIMEOUT_NS) {
+        lose(c, "%s:%u: no answer for 10 s", c->broker->host, c->broker->port);
+    }
+    if (c->up && c->n_pending && now - c->pending[0].sent_ns > PUBACK_TIMEOUT_NS) {
+        lose(c, "%s:%u: no acknowledgement for 5 s", c->broker->host, c->broker->port);
+    }
+}
+
+static void serve(struct connection *c, short events)
+{
+    int status = MOSQ_ERR_SUCCESS;
+    if (events & (POLLERR | POLLHUP) && !c->up) {
+        int code = 0;
+        socklen_t size = sizeof(code);
+        if (getsockopt(mosquitto_socket(c->mosq), SOL_SOCKET, SO_ERROR, &code, &size) == 0 &&
+            code) {
+            lose(c, "%s:%u: %s", c->broker->host, c->broker->port, strerror(code));
+            return;
+        }
+    }
+    if (events & (POLLIN | POLLERR | POLLHUP)) {
+        status = mosquitto_loop_read(c->mosq, 1);
+    }
+    if (!status && events & POLLOUT) {
+        status = mosquitto_loop_write(c->mosq, 1);
+    }
+    if (!status) {
+        status = mosquitto_loop_misc(c->mosq);
+    }
+    if (status) {
+        char where[300];
+        snprintf(where, sizeof(where), "%s:%u", c->broker->host, c->broker->port);
+        lose_status(c, where, status);
+    }
+}
+
+static int wait_ms(const struct connection *c, int timeout_ms)
+{
+    if (c->mosq) {
+        return MIN(timeout_ms, MISC_MS);
+    }
+    int64_t left = (c->next_attempt_ns - connection_now_ns()) / MS + 1;
+    return (int)CLAMP(left, 0, timeout_ms);
+}
+
+void connection_step(struct connection *c, int wake_fd, int timeout_ms)
+{
+    if (!c->mosq && connection_now_ns() >= c->next_attempt_ns) {
+        attempt(c);
+    }
+    if (!c->lost) {
+        struct pollfd fds[2] = {{.fd = wake_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+        if (c->mosq) {
+            fds[1].fd = mosquitto_socket(c->mosq);
+            fds[1].events = (short)(POLLIN | (mosquitto_want_write(c->mosq) ? POLLOUT : 0));
+        }
+        if (poll(fds, 2, wait_ms(c, timeout_ms)) < 0) {
+            fds[0].revents = fds[1].revents = 0; // a signal
+        }
+        eventfd_t count;
+        if (fds[0].revents) {
+            eventfd_read(wake_fd, &count);
+        }
+        if (c->mosq) {
+            serve(c, fds[1].revents);
+            check_clocks(c);
+        }
+    }
+    if (c->lost) {
+        give_up(c);
+    }
+}
+
+bool connection_has_room(const struct connection *c)
+{
+    return c->up && !c->lost && c->n_pending < CONNECTION_WINDOW;
+}
+
+bool connection_is_idle(const struct connection *c)
+{
+    return c->up && !c->lost && !mosquitto_want_write(c->mosq);
+}
+
+static int publish(struct connection *c, const struct connection_message *m, int *mid)
+{
+    mosquitto_property *properties = NULL;
+    int status = MOSQ_ERR_SUCCESS;
+    if (m->expiry_s) {
+        status = mosquitto_property_add_int32(&properties, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL,
+                                              m->expiry_s);
+    }
+    if (!status && m->content_type) {
+        status =
+            mosquitto_property_add_string(&properties, MQTT_PROP_CONTENT_TYPE, m->content_type);
+    }
+    if (!status) {
+        status = mosquitto_publish_v5(c->mosq, mid, m->topic, (int)m->size, m->payload, m->qos,
+                                      m->retain, properties);
+    }
+    mosquitto_property_free_all(&properties);
+    return status;
+}
+
+int connection_publish(struct connection *c, const struct connection_message *m)
+{
+    if (!connection_has_room(c)) {
+        return -EAGAIN;
+    }
+    int mid = 0;
+    int status = publish(c, m, &mid);
+    if (status == MOSQ_ERR_OVERSIZE_PACKET || status == MOSQ_ERR_PAYLOAD_SIZE) {
+        return -EMSGSIZE;
+    }
+    if (status) {
+        lose_status(c, m->topic, status);
+        return -EAGAIN;
+    }
+    if (m->qos) {
+        c->pending[c->n_pending].mid = mid;
+        c->pending[c->n_pending].token = m->token;
+        c->pending[c->n_pending].item = m->item;
+        c->pending[c->n_pending].sent_ns = connection_now_ns();
+        c->n_pending++;
+    }
+    return 0;
+}
+
+void connection_reply(struct connection *c, const char *topic, const char *payload,
+                      const mosquitto_property *properties)
+{
+    int status = mosquitto_publish_v5(c->mosq, NULL, topic, (int)strlen(payload), payload, 1, false,
+                                      properties);
+    if (status) {
+        char error[160];
+        snprintf(error, sizeof(error), "reply: %s", mosquitto_strerror(status));
+        c->events->failed(c->ctx, error);
+    }
+}
+
+void connection_subscribe(struct connection *c, const char *filter)
+{
+    int options = MQTT_SUB_OPT_SEND_RETAIN_NEVER | MQTT_SUB_OPT_RETAIN_AS_PUBLISHED;
+    int status = mosquitto_subscribe_v5(c->mosq, NULL, filter, 1, options, NULL);
+    if (status) {
+        lose_status(c, filter, status);
+    }
+}
+
+void connection_close(struct connection *c, bool clean)
+{
+    if (!c->mosq) {
+        return;
+    }
+    if (clean && c->up && !c->lost && mosquitto_disconnect_v5(c->mosq, 0, NULL) == 0) {
+        int64_t end = connection_now_ns() + GOODBYE_NS;
+        while (mosquitto_socket(c->mosq) >= 0 && mosquitto_want_write(c->mosq) &&
+               connection_now_ns() < end) {
+            struct pollfd fd = {.fd = mosquitto_socket(c->mosq), .events = POLLOUT};
+            poll(&fd, 1, 50);
+            if (mosquitto_loop_write(c->mosq, 1)) {
+                break;
+            }
+        }
+    }
+    forget(c);
+}

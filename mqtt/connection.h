@@ -1,0 +1,82 @@
+// Inside of mqtt/: one connection to the broker, on the poll loop of the thread that uses it.
+//
+// libmosquitto's own thread dies silently on several errors, and its queue would keep and repeat
+// what ours keeps already. So every attempt is a fresh client, nothing is published before CONNACK,
+// and when the connection goes all that is unanswered is forgotten here: the owner sends it again.
+//
+// Connecting does not block; looking the host's name up does.
+#ifndef SL_MQTT_CONNECTION_H
+#define SL_MQTT_CONNECTION_H
+
+#include "config/camera.h"
+
+#include <mosquitto.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONNECTION_WINDOW 20u // QoS 1 messages on the way
+
+struct connection_events { // all called from connection_step and connection_close
+    void (*up)(void *ctx);
+    void (*down)(void *ctx);
+    void (*settled)(void *ctx, uint64_t token, uint32_t item, bool refused);
+    void (*message)(void *ctx, const struct mosquitto_message *message,
+                    const mosquitto_property *properties);
+    void (*failed)(void *ctx, const char *error); // any trouble, in words
+};
+
+struct connection_message {
+    const char *topic;
+    const void *payload;
+    size_t size;
+    int qos;
+    bool retain;
+    uint32_t expiry_s;        // 0: none
+    const char *content_type; // NULL: none
+    uint64_t token;           // comes back in `settled`; 0: nobody waits for it
+    uint32_t item;
+};
+
+struct connection {
+    // Set by the owner, left alone here.
+    const struct sl_config_broker *broker;
+    const char *client_id, *password, *will_topic;
+    const struct connection_events *events;
+    void *ctx;
+    // Of this file.
+    struct mosquitto *mosq;
+    bool up, lost;
+    char reason[160]; // why it is lost, if that is known better than by libmosquitto's status
+    uint32_t backoff_ms;
+    int64_t next_attempt_ns, attempt_ns, up_ns;
+    uint32_t n_pending;
+    struct {
+        int mid;
+        uint32_t item;
+        uint64_t token;
+        int64_t sent_ns;
+    } pending[CONNECTION_WINDOW];
+};
+
+// Waits for the socket, `wake_fd` (an eventfd, read empty) or `timeout_ms`, and does what is due.
+void connection_step(struct connection *connection, int wake_fd, int timeout_ms);
+
+bool connection_has_room(const struct connection *connection); // up, and the window not full
+bool connection_is_idle(const struct connection *connection);  // nothing waits for the socket
+
+// 0; -EAGAIN: try again when there is room; -EMSGSIZE: the broker does not take messages so large.
+int connection_publish(struct connection *connection, const struct connection_message *message);
+
+// Answers a command: outside of the window. `properties` stay the caller's.
+void connection_reply(struct connection *connection, const char *topic, const char *payload,
+                      const mosquitto_property *properties);
+
+void connection_subscribe(struct connection *connection, const char *filter);
+
+// With `clean`, says goodbye first, which keeps the broker from sending the will.
+void connection_close(struct connection *connection, bool clean);
+
+int64_t connection_now_ns(void); // CLOCK_MONOTONIC
+
+#endif

@@ -1,0 +1,316 @@
+// The publisher's outside: what any thread may call. The rest is courier.c.
+#include "mqtt/publisher.h"
+
+#include "mqtt/courier.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define MS               1000000ll
+#define FAREWELL_MAX_MS  500u
+#define METRICS_EXPIRY_S 120u // for who does not publish any more
+#define PASSWORD_MAX     65535u
+
+static void clear_password(char *password)
+{
+    if (password) {
+        explicit_bzero(password, strlen(password));
+    }
+    g_free(password);
+}
+
+static bool read_password(struct sl_publisher *p, GError **error)
+{
+    gsize size = 0;
+    if (!p->broker.password_file) {
+        return true;
+    }
+    if (!g_file_get_contents(p->broker.password_file, &p->password, &size, error)) {
+        return false;
+    }
+    size_t line = strcspn(p->password, "\r\n");
+    bool rest = p->password[line + strspn(p->password + line, "\r\n")] != '\0';
+    if (line == 0 || line > PASSWORD_MAX || rest || strlen(p->password) != size) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "%s: expected one line with the password, found something else",
+                    p->broker.password_file);
+        return false;
+    }
+    p->password[line] = '\0';
+    return true;
+}
+
+static bool check_files(const struct sl_config_broker *broker, GError **error)
+{
+    const char *const files[] = {broker->ca_file, broker->certificate_file, broker->key_file};
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        if (files[i] && access(files[i], R_OK)) {
+            g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+                        "%s: expected a file that can be read, found: %s", files[i],
+                        g_strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void copy_broker(struct sl_config_broker *out, const struct sl_config_broker *broker)
+{
+    *out = *broker;
+    out->host = g_strdup(broker->host);
+    out->username = g_strdup(broker->username);
+    out->password_file = g_strdup(broker->password_file);
+    out->ca_file = g_strdup(broker->ca_file);
+    out->certificate_file = g_strdup(broker->certificate_file);
+    out->key_file = g_strdup(broker->key_file);
+    out->root = g_strdup(broker->root);
+    out->client_id = NULL; // sl_publisher has its own, never NULL
+}
+
+static void clear_broker(struct sl_config_broker *broker)
+{
+    g_free(broker->host);
+    g_free(broker->username);
+    g_free(broker->password_file);
+    g_free(broker->ca_file);
+    g_free(broker->certificate_file);
+    g_free(broker->key_file);
+    g_free(broker->root);
+}
+
+static char *make_client_id(const struct sl_config_broker *broker)
+{
+    if (broker->client_id) {
+        return g_strdup(broker->client_id);
+    }
+    char host[65] = "";
+    gethostname(host, sizeof(host) - 1);
+    char *id = g_ascii_strdown(g_strcanon(host, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS, '-'), -1);
+    char *client_id = g_strdup_printf("sightline-%s", id);
+    g_free(id);
+    return client_id;
+}
+
+static void make_origin(struct sl_verdict_origin *origin)
+{
+    g_autofree char *boot = NULL;
+    if (g_file_get_contents("/proc/sys/kernel/random/boot_id", &boot, NULL, NULL)) {
+        g_strlcpy(origin->boot_id, g_strstrip(boot), sizeof(origin->boot_id));
+    }
+    snprintf(origin->stream, sizeof(origin->stream), "%08x%08x", g_random_int(), g_random_int());
+}
+
+static void make_camera(struct courier_camera *camera, const char *root, const char *name)
+{
+    g_strlcpy(camera->name, name, sizeof(camera->name));
+    camera->verdict = g_strdup_printf("%s/%s/verdict", root, name);
+    camera->last = g_strdup_printf("%s/%s/verdict/last", root, name);
+    camera->defect = g_strdup_printf("%s/%s/defect", root, name);
+    camera->reply = g_strdup_printf("%s/%s/reply/", root, name);
+    camera->commands = g_strdup_printf("%s/%s/cmd/", root, name);
+    static const char *const states[COURIER_STATES] = {"info", "health", "metrics"};
+    for (size_t s = 0; s < COURIER_STATES; s++) {
+        camera->state[s] = g_strdup_printf("%s/%s/%s", root, name, states[s]);
+    }
+}
+
+static void clear_camera(struct courier_camera *camera)
+{
+    char *topics[] = {camera->verdict, camera->last, camera->defect, camera->reply,
+                      camera->commands};
+    for (size_t i = 0; i < G_N_ELEMENTS(topics); i++) {
+        g_free(topics[i]);
+    }
+    for (size_t s = 0; s < COURIER_STATES; s++) {
+        g_free(camera->state[s]);
+        g_clear_pointer(&camera->payload[s], g_ref_string_release);
+    }
+}
+
+// A connection has one will. With one camera it is that camera's; with several it is the client's,
+// beside which every camera has a status of its own.
+static void make_topics(struct sl_publisher *p, const char *const *cameras, size_t n)
+{
+    p->cameras = g_new0(struct courier_camera, n);
+    p->statuses = g_new0(struct courier_status, n + 1);
+    p->n_cameras = n;
+    if (n > 1) {
+        p->statuses[p->n_statuses++].topic =
+            g_strdup_printf("%s/%s/status", p->broker.root, p->client_id);
+    }
+    for (size_t i = 0; i < n; i++) {
+        make_camera(&p->cameras[i], p->broker.root, cameras[i]);
+        p->statuses[p->n_statuses++].topic =
+            g_strdup_printf("%s/%s/status", p->broker.root, cameras[i]);
+    }
+}
+
+static void destroy(struct sl_publisher *p)
+{
+    for (size_t i = 0; i < p->n_cameras; i++) {
+        clear_camera(&p->cameras[i]);
+    }
+    for (size_t i = 0; i < p->n_statuses; i++) {
+        g_free(p->statuses[i].topic);
+    }
+    g_free(p->cameras);
+    g_free(p->statuses);
+    g_free(p->client_id);
+    clear_password(p->password);
+    clear_broker(&p->broker);
+    verdict_queue_clear(&p->queue);
+    if (p->wake_fd >= 0) {
+        close(p->wake_fd);
+    }
+    pthread_mutex_destroy(&p->lock);
+    mosquitto_lib_cleanup();
+    g_free(p);
+}
+
+static bool fail_errno(GError **error, const char *what, int code)
+{
+    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(code), "%s: %s", what,
+                g_strerror(code));
+    return false;
+}
+
+static bool start(struct sl_publisher *p, GError **error)
+{
+    if (!check_files(&p->broker, error) || !read_password(p, error)) {
+        return false;
+    }
+    if (verdict_queue_init(&p->queue, p->broker.queue)) {
+        return fail_errno(error, "queue of verdicts", ENOMEM);
+    }
+    p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (p->wake_fd < 0) {
+        return fail_errno(error, "eventfd", errno);
+    }
+    p->connection = (struct connection){
+        .broker = &p->broker,
+        .client_id = p->client_id,
+        .password = p->password,
+        .will_topic = p->statuses[0].topic,
+        .events = &courier_events,
+        .ctx = p,
+    };
+    int code = pthread_create(&p->thread, NULL, courier_run, p);
+    return code ? fail_errno(error, "network thread", code) : true;
+}
+
+struct sl_publisher *sl_publisher_new(const struct sl_config_broker *broker,
+                                      const char *const *cameras, size_t n_cameras,
+                                      const struct sl_command *commands, size_t n_commands,
+                                      void *ctx, GError **error)
+{
+    if (n_cameras == 0 || broker->queue == 0) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "publisher: expected a camera and room for a verdict, found %zu and %u",
+                    n_cameras, broker->queue);
+        return NULL;
+    }
+    struct sl_publisher *p = g_new0(struct sl_publisher, 1);
+    mosquitto_lib_init();
+    pthread_mutex_init(&p->lock, NULL);
+    p->wake_fd = -1;
+    p->metrics_expiry_s = METRICS_EXPIRY_S;
+    p->commands = commands;
+    p->n_commands = n_commands;
+    p->commands_ctx = ctx;
+    copy_broker(&p->broker, broker);
+    p->client_id = make_client_id(broker);
+    make_origin(&p->origin);
+    make_topics(p, cameras, n_cameras);
+    if (!start(p, error)) {
+        destroy(p);
+        return NULL;
+    }
+    return p;
+}
+
+static void wake(struct sl_publisher *p)
+{
+    eventfd_write(p->wake_fd, 1); // full only if a wake-up is due anyway
+}
+
+void sl_publisher_free(struct sl_publisher *p, uint32_t timeout_ms)
+{
+    if (!p) {
+        return;
+    }
+    uint32_t farewell_ms = MIN(timeout_ms / 4, FAREWELL_MAX_MS);
+    int64_t now = connection_now_ns();
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    p->stop_ns = now + timeout_ms * MS;
+    p->drain_ns = p->stop_ns - farewell_ms * MS;
+    pthread_mutex_unlock(&p->lock);
+    wake(p);
+    pthread_join(p->thread, NULL);
+    destroy(p);
+}
+
+static struct courier_camera *find_camera(struct sl_publisher *p, const char *name)
+{
+    for (size_t i = 0; i < p->n_cameras; i++) {
+        if (strncmp(p->cameras[i].name, name, sizeof(p->cameras[i].name)) == 0) {
+            return &p->cameras[i];
+        }
+    }
+    return NULL;
+}
+
+uint64_t sl_publisher_verdict(struct sl_publisher *p, const struct sl_verdict *verdict)
+{
+    struct courier_camera *camera = find_camera(p, verdict->camera);
+    if (!camera) {
+        return 0;
+    }
+    pthread_mutex_lock(&p->lock);
+    uint64_t seq = ++camera->seq;
+    camera->newest = *verdict;
+    camera->newest.seq = seq;
+    camera->newest_due = true;
+    p->stats.accepted++;
+    p->stats.dropped += verdict_queue_push(&p->queue, &camera->newest);
+    pthread_mutex_unlock(&p->lock);
+    wake(p);
+    return seq;
+}
+
+void sl_publisher_state(struct sl_publisher *p, const char *camera_name, enum sl_state_topic topic,
+                        const char *json)
+{
+    struct courier_camera *camera = find_camera(p, camera_name);
+    size_t s = (size_t)topic - 1;
+    if (!camera || s >= COURIER_STATES) {
+        return;
+    }
+    GRefString *payload = g_ref_string_new(json);
+    pthread_mutex_lock(&p->lock);
+    GRefString *before = camera->payload[s];
+    camera->payload[s] = payload;
+    camera->due[s] = true;
+    pthread_mutex_unlock(&p->lock);
+    if (before) {
+        g_ref_string_release(before);
+    }
+    wake(p);
+}
+
+void sl_publisher_stats(struct sl_publisher *p, struct sl_publisher_stats *out)
+{
+    pthread_mutex_lock(&p->lock);
+    *out = p->stats;
+    out->queued = verdict_queue_length(&p->queue);
+    pthread_mutex_unlock(&p->lock);
+}
+
+int64_t sl_publisher_last_sent_ns(struct sl_publisher *p)
+{
+    return atomic_load(&p->last_sent_ns);
+}

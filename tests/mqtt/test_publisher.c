@@ -1,0 +1,443 @@
+// The publisher against a real Mosquitto: absent, killed, stalled, refusing, and well.
+#include "mqtt/publisher.h"
+
+#include "mqtt/broker.h"
+
+#include <mqtt_protocol.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WAIT_MS 15000
+
+static struct broker broker;
+static struct observer observer;
+static char password[128], wrong[128];
+static char host[] = "127.0.0.1", app[] = "app", limited[] = "limited", root[] = "plant/line";
+static char client[] = "sightline-test";
+static const char *const cameras[] = {"cam1", "cam2"};
+static int handled; // network thread; read after the reply has been seen
+
+static int on_ping(void *ctx, const char *camera, const cJSON *arguments, cJSON **data,
+                   char *message, size_t message_size)
+{
+    (void)ctx;
+    (void)arguments;
+    (void)message;
+    (void)message_size;
+    __atomic_add_fetch(&handled, 1, __ATOMIC_SEQ_CST);
+    *data = cJSON_CreateString(camera);
+    return 0;
+}
+
+static const struct sl_command commands[] = {{"ping", "answers", NULL, on_ping}};
+
+static struct sl_config_broker settings(uint32_t queue)
+{
+    return (struct sl_config_broker){
+        .host = host,
+        .port = broker.port,
+        .username = app,
+        .password_file = password,
+        .root = root,
+        .client_id = client,
+        .keepalive_s = 5,
+        .queue = queue,
+    };
+}
+
+static struct sl_publisher *start_with(const struct sl_config_broker *config, size_t n_cameras)
+{
+    GError *error = NULL;
+    struct sl_publisher *p =
+        sl_publisher_new(config, cameras, n_cameras, commands, 1, NULL, &error);
+    assert_null(error);
+    assert_non_null(p);
+    return p;
+}
+
+static struct sl_publisher *start(uint32_t queue)
+{
+    struct sl_config_broker config = settings(queue);
+    return start_with(&config, 1);
+}
+
+static struct sl_verdict verdict(uint32_t n_defects)
+{
+    struct sl_verdict v = {.camera = "cam1", .part_id = "p", .result = SL_RESULT_OK};
+    v.n_defects = v.defects_total = n_defects;
+    v.truth_defects = -1;
+    return v;
+}
+
+static void publish(struct sl_publisher *p, unsigned n)
+{
+    struct sl_verdict v = verdict(0);
+    for (unsigned i = 0; i < n; i++) {
+        assert_true(sl_publisher_verdict(p, &v) > 0);
+    }
+}
+
+static struct sl_publisher_stats stats_of(struct sl_publisher *p)
+{
+    struct sl_publisher_stats stats;
+    sl_publisher_stats(p, &stats);
+    assert_int_equal(stats.accepted,
+                     stats.acknowledged + stats.dropped + stats.refused + stats.queued);
+    return stats;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void pause_ms(struct observer *o)
+{
+    if (o->mosq) {
+        observer_poll(o, 10);
+    } else {
+        g_usleep(10000);
+    }
+}
+
+#define WAIT_FOR(condition)                                                                        \
+    do {                                                                                           \
+        int64_t end_ = now_ms() + WAIT_MS;                                                         \
+        while (!(condition) && now_ms() < end_) {                                                  \
+            pause_ms(&observer);                                                                   \
+        }                                                                                          \
+        assert_true(condition);                                                                    \
+    } while (0)
+
+static bool seen_as(const char *topic, const char *payload)
+{
+    const struct seen *seen = observer_find(&observer, topic);
+    return seen && strcmp(seen->payload, payload) == 0;
+}
+
+// That every sequence number from first to last has come, however often.
+static void assert_all_seen(uint64_t first, uint64_t last)
+{
+    for (uint64_t seq = first; seq <= last; seq++) {
+        g_autofree char *text = g_strdup_printf("\"seq\":%" G_GUINT64_FORMAT ",", seq);
+        bool found = false;
+        for (size_t i = 0; i < observer.n_seen && !found; i++) {
+            found = strcmp(observer.seen[i].topic, "plant/line/cam1/verdict") == 0 &&
+                    strstr(observer.seen[i].payload, text);
+        }
+        if (!found) {
+            fail_msg("verdict %" G_GUINT64_FORMAT " was lost", seq);
+        }
+    }
+}
+
+static int prepare(void **state)
+{
+    (void)state;
+    broker_prepare(&broker);
+    broker_path(&broker, "password", password);
+    broker_path(&broker, "wrong", wrong);
+    observer = (struct observer){0};
+    return 0;
+}
+
+static int prepare_running(void **state)
+{
+    prepare(state);
+    broker_start(&broker);
+    observer_start(&observer, &broker);
+    return 0;
+}
+
+static int clean(void **state)
+{
+    (void)state;
+    if (observer.mosq) {
+        observer_stop(&observer);
+    }
+    broker_remove(&broker);
+    return 0;
+}
+
+static void publishes_every_topic(void **state)
+{
+    (void)state;
+    struct sl_publisher *p = start(100);
+    assert_int_equal(sl_publisher_last_sent_ns(p), 0);
+    sl_publisher_state(p, "cam1", SL_STATE_INFO, "{\"serial\":1}");
+    sl_publisher_state(p, "cam1", SL_STATE_HEALTH, "{\"state\":\"good\"}");
+    sl_publisher_state(p, "cam1", SL_STATE_METRICS, "{\"parts_total\":1}");
+    struct sl_verdict v = verdict(3);
+    assert_int_equal(sl_publisher_verdict(p, &v), 1);
+    WAIT_FOR(observer_find(&observer, "plant/line/cam1/verdict/last"));
+    WAIT_FOR(observer_count(&observer, "plant/line/cam1/defect") == 3);
+    WAIT_FOR(seen_as("plant/line/cam1/status", "online"));
+    WAIT_FOR(seen_as("plant/line/cam1/info", "{\"serial\":1}"));
+    WAIT_FOR(seen_as("plant/line/cam1/health", "{\"state\":\"good\"}"));
+    WAIT_FOR(seen_as("plant/line/cam1/metrics", "{\"parts_total\":1}"));
+    WAIT_FOR(stats_of(p).acknowledged == 1);
+    assert_int_equal(observer_count(&observer, "plant/line/cam1/verdict"), 1);
+    assert_true(sl_publisher_last_sent_ns(p) > 0);
+    assert_true(stats_of(p).connected);
+    sl_publisher_free(p, 1000);
+}
+
+static void keeps_verdicts_until_there_is_a_broker(void **state)
+{
+    (void)state;
+    struct sl_publisher *p = start(100);
+    publish(p, 30);
+    WAIT_FOR(strstr(stats_of(p).last_error, "Connection refused"));
+    assert_false(stats_of(p).connected);
+    assert_int_equal(stats_of(p).queued, 30);
+    broker_start(&broker);
+    WAIT_FOR(stats_of(p).acknowledged == 30);
+    assert_int_equal(stats_of(p).reconnects, 0);
+    sl_publisher_free(p, 1000);
+}
+
+static void loses_nothing_when_the_broker_is_killed(void **state)
+{
+    (void)state;
+    struct sl_publisher *p = start(1000);
+    publish(p, 100);
+    WAIT_FOR(stats_of(p).acknowledged == 100);
+    WAIT_FOR(observer_count(&observer, "plant/line/cam1/verdict") >= 100);
+    publish(p, 200);
+    broker_kill(&broker);
+    publish(p, 200);
+    WAIT_FOR(!stats_of(p).connected);
+    broker_start(&broker);
+    WAIT_FOR(stats_of(p).acknowledged == 500);
+    assert_int_equal(stats_of(p).dropped, 0);
+    assert_true(stats_of(p).reconnects >= 1);
+    // What the old broker acknowledged and did not write before it died is its loss: only what was
+    // handed over afterwards must be here.
+    WAIT_FOR(observer_count(&observer, "plant/line/cam1/verdict") >= 300);
+    WAIT_FOR(strstr(observer_find(&observer, "plant/line/cam1/verdict")->payload, "\"seq\":500,"));
+    assert_all_seen(301, 500);
+    WAIT_FOR(seen_as("plant/line/cam1/status", "online"));
+    sl_publisher_free(p, 1000);
+}
+
+static void drops_and_counts_the_oldest_when_full(void **state)
+{
+    (void)state;
+    broker_kill(&broker);
+    struct sl_publisher *p = start(10);
+    publish(p, 25);
+    assert_int_equal(stats_of(p).dropped, 15);
+    assert_int_equal(stats_of(p).queued, 10);
+    broker_start(&broker);
+    WAIT_FOR(stats_of(p).acknowledged == 10);
+    WAIT_FOR(observer_count(&observer, "plant/line/cam1/verdict") == 10);
+    assert_all_seen(16, 25);
+    assert_int_equal(stats_of(p).dropped, 15);
+    sl_publisher_free(p, 1000);
+}
+
+static void survives_a_broker_that_stalls(void **state)
+{
+    (void)state;
+    struct sl_publisher *p = start(1000);
+    publish(p, 1);
+    WAIT_FOR(stats_of(p).acknowledged == 1);
+    kill(broker.pid, SIGSTOP);
+    int64_t before = now_ms();
+    publish(p, 500);
+    assert_true(now_ms() - before < 500);
+    for (int i = 0; i < 100 && !strstr(stats_of(p).last_error, "no acknowledgement"); i++) {
+        g_usleep(100000);
+    }
+    assert_non_null(strstr(stats_of(p).last_error, "no acknowledgement for 5 s"));
+    kill(broker.pid, SIGCONT);
+    WAIT_FOR(stats_of(p).acknowledged == 501);
+    WAIT_FOR(observer_count(&observer, "plant/line/cam1/verdict") >= 501);
+    assert_all_seen(1, 501);
+    sl_publisher_free(p, 1000);
+}
+
+static void send(const char *topic, const char *payload, bool retain, mosquitto_property *with)
+{
+    assert_int_equal(mosquitto_publish_v5(observer.mosq, NULL, topic, (int)strlen(payload), payload,
+                                          1, retain, with),
+                     0);
+}
+
+static void answers_commands(void **state)
+{
+    (void)state;
+    struct sl_publisher *p = start(100);
+    WAIT_FOR(seen_as("plant/line/cam1/status", "online"));
+    send("plant/line/cam1/cmd/ping", "{\"id\":1}", false, NULL);
+    WAIT_FOR(seen_as("plant/line/cam1/reply/ping",
+                     "{\"id\":1,\"status\":\"ok\",\"error\":null,\"data\":\"cam1\"}"));
+    mosquitto_property *with = NULL;
+    mosquitto_property_add_string(&with, MQTT_PROP_RESPONSE_TOPIC, "answers/here");
+    mosquitto_property_add_binary(&with, MQTT_PROP_CORRELATION_DATA, "abc", 3);
+    send("plant/line/cam1/cmd/ping", "{\"id\":2}", false, with);
+    mosquitto_property_free_all(&with);
+    WAIT_FOR(observer_find(&observer, "answers/here"));
+    assert_string_equal(observer_find(&observer, "answers/here")->correlation, "abc");
+    send("plant/line/cam1/cmd/pong", "{\"id\":3}", false, NULL);
+    WAIT_FOR(observer_find(&observer, "plant/line/cam1/reply/pong"));
+    send("plant/line/cam1/cmd/ping", "", false, NULL);
+    WAIT_FOR(strstr(observer_find(&observer, "plant/line/cam1/reply/ping")->payload, "error\""));
+    sl_publisher_free(p, 1000);
+}
+
+static void ignores_retained_commands(void **state)
+{
+    (void)state;
+    handled = 0;
+    send("plant/line/cam1/cmd/ping", "{\"id\":\"old\"}", true, NULL);
+    WAIT_FOR(observer_find(&observer, "plant/line/cam1/cmd/ping"));
+    struct sl_publisher *p = start(100);
+    WAIT_FOR(seen_as("plant/line/cam1/status", "online"));
+    send("plant/line/cam1/cmd/ping", "{\"id\":\"stale\"}", true, NULL);
+    send("plant/line/cam1/cmd/ping", "{\"id\":\"new\"}", false, NULL);
+    WAIT_FOR(observer_find(&observer, "plant/line/cam1/reply/ping"));
+    assert_int_equal(observer_count(&observer, "plant/line/cam1/reply/ping"), 1);
+    assert_non_null(
+        strstr(observer_find(&observer, "plant/line/cam1/reply/ping")->payload, "\"new\""));
+    sl_publisher_free(p, 1000);
+    assert_int_equal(handled, 1);
+}
+
+static void says_offline_when_it_leaves(void **state)
+{
+    (void)state;
+    struct sl_config_broker config = settings(100);
+    struct sl_publisher *p = start_with(&config, 2);
+    WAIT_FOR(seen_as("plant/line/cam2/status", "online"));
+    WAIT_FOR(seen_as("plant/line/sightline-test/status", "online"));
+    publish(p, 40); // sent before it goes
+    sl_publisher_free(p, 5000);
+    WAIT_FOR(seen_as("plant/line/cam1/status", "offline"));
+    WAIT_FOR(seen_as("plant/line/cam2/status", "offline"));
+    WAIT_FOR(seen_as("plant/line/sightline-test/status", "offline"));
+    WAIT_FOR(observer_count(&observer, "plant/line/cam1/verdict") == 40);
+}
+
+static void is_said_offline_when_it_dies(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct sl_config_broker config = settings(100);
+        if (!sl_publisher_new(&config, cameras, 1, NULL, 0, NULL, NULL)) {
+            _exit(1);
+        }
+        for (;;) {
+            pause();
+        }
+    }
+    WAIT_FOR(seen_as("plant/line/cam1/status", "online"));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    WAIT_FOR(seen_as("plant/line/cam1/status", "offline"));
+}
+
+static void names_a_wrong_password(void **state)
+{
+    (void)state;
+    struct sl_config_broker config = settings(100);
+    config.password_file = wrong;
+    struct sl_publisher *p = start_with(&config, 1);
+    publish(p, 3);
+    WAIT_FOR(strstr(stats_of(p).last_error, "refuses the connection: Not authorized (0x87)"));
+    assert_false(stats_of(p).connected);
+    assert_int_equal(stats_of(p).queued, 3);
+    int64_t before = now_ms();
+    sl_publisher_free(p, 400);
+    assert_true(now_ms() - before < 2000);
+    assert_null(observer_find(&observer, "plant/line/cam1/verdict"));
+}
+
+static void counts_what_the_broker_refuses(void **state)
+{
+    (void)state;
+    struct sl_config_broker config = settings(100);
+    config.username = limited;
+    struct sl_publisher *p = start_with(&config, 1);
+    publish(p, 30);
+    WAIT_FOR(stats_of(p).refused == 30);
+    assert_int_equal(stats_of(p).acknowledged, 0);
+    assert_non_null(strstr(stats_of(p).last_error, "the broker refuses a message"));
+    sl_publisher_free(p, 1000);
+}
+
+static void refuses_what_cannot_work(void **state)
+{
+    (void)state;
+    char absent[] = "/nonexistent/file", empty[] = "/dev/null";
+    const struct {
+        char *password_file, *ca_file;
+        size_t cameras;
+        const char *message;
+    } cases[] = {
+        {absent, NULL, 1, "/nonexistent/file"},
+        {empty, NULL, 1, "expected one line with the password"},
+        {password, absent, 1, "/nonexistent/file: expected a file that can be read"},
+        {password, NULL, 0, "expected a camera"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sl_config_broker config = settings(10);
+        config.password_file = cases[i].password_file;
+        config.ca_file = cases[i].ca_file;
+        g_autoptr(GError) error = NULL;
+        assert_null(
+            sl_publisher_new(&config, cameras, cases[i].cameras, commands, 1, NULL, &error));
+        assert_non_null(error);
+        assert_non_null(strstr(error->message, cases[i].message));
+    }
+    sl_publisher_free(NULL, 0);
+}
+
+static void refuses_cameras_it_does_not_know(void **state)
+{
+    (void)state;
+    struct sl_publisher *p = start(10);
+    struct sl_verdict v = verdict(0);
+    strcpy(v.camera, "cam9");
+    assert_int_equal(sl_publisher_verdict(p, &v), 0);
+    memset(v.camera, 'c', sizeof(v.camera));
+    assert_int_equal(sl_publisher_verdict(p, &v), 0);
+    sl_publisher_state(p, "cam9", SL_STATE_INFO, "{}");
+    sl_publisher_state(p, "cam1", (enum sl_state_topic)9, "{}");
+    assert_int_equal(stats_of(p).accepted, 0);
+    sl_publisher_free(p, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(publishes_every_topic, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(keeps_verdicts_until_there_is_a_broker, prepare, clean),
+        cmocka_unit_test_setup_teardown(loses_nothing_when_the_broker_is_killed, prepare_running,
+                                        clean),
+        cmocka_unit_test_setup_teardown(drops_and_counts_the_oldest_when_full, prepare_running,
+                                        clean),
+        cmocka_unit_test_setup_teardown(survives_a_broker_that_stalls, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(answers_commands, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(ignores_retained_commands, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(says_offline_when_it_leaves, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(is_said_offline_when_it_dies, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(names_a_wrong_password, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(counts_what_the_broker_refuses, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(refuses_what_cannot_work, prepare, clean),
+        cmocka_unit_test_setup_teardown(refuses_cameras_it_does_not_know, prepare, clean),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
