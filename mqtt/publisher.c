@@ -49,7 +49,7 @@ static bool check_files(const struct sl_config_broker *broker, GError **error)
     const char *const files[] = {broker->ca_file, broker->certificate_file, broker->key_file};
     for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
         if (files[i] && access(files[i], R_OK)) {
-            g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+            g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(errno),
                         "%s: expected a file that can be read, found: %s", files[i],
                         g_strerror(errno));
             return false;
@@ -173,7 +173,7 @@ static void destroy(struct sl_publisher *p)
 
 static bool fail_errno(GError **error, const char *what, int code)
 {
-    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(code), "%s: %s", what,
+    g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(code), "%s: %s", what,
                 g_strerror(code));
     return false;
 }
