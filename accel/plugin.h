@@ -94,7 +94,8 @@ struct sl_backend {
 
     // Starts one inference on the bound buffers; at most one in flight per program.
     int (*submit)(void *device, void *program, struct sl_error *error);
-    // Returns when the outputs are written, or when CLOCK_MONOTONIC reaches deadline_ns.
+    // Returns when the outputs are written, or when CLOCK_MONOTONIC reaches deadline_ns. 0 at once
+    // if nothing is in flight.
     int (*wait)(void *device, void *program, int64_t deadline_ns, struct sl_error *error);
 
     // Default: always ok, values unknown.

@@ -1,0 +1,80 @@
+// Compiling: what the files that turn nodes into steps share.
+#ifndef SL_ACCEL_CPU_COMPILE_H
+#define SL_ACCEL_CPU_COMPILE_H
+
+#include "accel/cpu/kernels.h"
+#include "accel/cpu/program.h"
+#include "accel/operator.h"
+#include "accel/reference.h"
+#include "accel/tensor.h"
+
+struct cpu_compiler {
+    struct cpu_program *program;
+    const struct sl_graph *graph;
+    const struct cpu_kernels *kernels;
+    struct sl_error *error;
+    uint32_t at;                  // the node being lowered
+    uint32_t *value[CPU_LAYOUTS]; // tensor -> value, CPU_NONE where there is none
+    uint32_t *readers;            // tensor -> how many nodes and graph outputs read it
+    bool *done;                   // node -> taken in by an earlier one
+};
+
+// Lowers one node: 1 done, 0 not for this one, negative errno.
+typedef int (*cpu_lower)(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_depthwise(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_product(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_unary(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_quantize(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_pool(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_concat(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_reshape(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_reference(struct cpu_compiler *c, const struct sl_node *node); // takes everything
+
+static inline const struct sl_tensor *cpu_in(const struct cpu_compiler *c,
+                                             const struct sl_node *node, uint32_t index)
+{
+    if (index >= node->n_inputs || node->inputs[index] == SL_NO_TENSOR)
+        return NULL;
+    return &c->graph->tensors[node->inputs[index]];
+}
+
+static inline const struct sl_tensor *cpu_out(const struct cpu_compiler *c,
+                                              const struct sl_node *node)
+{
+    return &c->graph->tensors[node->outputs[0]];
+}
+
+int cpu_no_memory(struct cpu_compiler *c);
+// Memory of the program, zeroed; NULL if there is none.
+void *cpu_take(struct cpu_compiler *c, size_t count, size_t size);
+
+// Scratch memory that lives for the steps that use it. CPU_NONE: no memory.
+uint32_t cpu_new_value(struct cpu_compiler *c, size_t bytes);
+// The value of a tensor that exists already, converted to `layout` where needed.
+int cpu_want(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, uint32_t *value);
+// A new value for a tensor that the step to come computes.
+int cpu_make(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, uint32_t *value);
+bool cpu_has(const struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout);
+
+// Appends a step; NULL: no memory. `state` lives in the program's region.
+struct cpu_step *cpu_add_step(struct cpu_compiler *c, const char *node, const char *kernel,
+                              const void *state);
+// The step added last reads or writes the value.
+void cpu_use(struct cpu_compiler *c, uint32_t value);
+
+// Bytes of a tensor in NHWC, and whether it can be.
+bool cpu_fits_nhwc(const struct sl_tensor *tensor);
+size_t cpu_layout_bytes(const struct sl_tensor *tensor, enum cpu_layout layout);
+static inline int64_t cpu_round_channels(int64_t channels)
+{
+    return (channels + CPU_GRANULE - 1) / CPU_GRANULE * CPU_GRANULE;
+}
+
+// Adds the step that converts a tensor's value between layouts.
+int cpu_add_conversion(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout to, uint32_t from,
+                       uint32_t value);
+
+#endif

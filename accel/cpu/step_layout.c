@@ -1,0 +1,85 @@
+// Steps that convert a tensor between the plain layout and NHWC.
+#include "accel/cpu/compile.h"
+
+struct layout_state {
+    uint32_t from, to, element;
+    int64_t n, channels, padded, pixels;
+};
+
+// A block of pixels of one picture, small enough to stay in the first-level cache.
+#define BLOCK 64
+
+#define DEFINE_CONVERSION(suffix, T)                                                               \
+    static void to_nhwc_##suffix(const struct layout_state *s, const T *x, T *y, int64_t count)    \
+    {                                                                                              \
+        for (int64_t c = 0; c < s->channels; c++)                                                  \
+            for (int64_t i = 0; i < count; i++)                                                    \
+                y[i * s->padded + c] = x[c * s->pixels + i];                                       \
+    }                                                                                              \
+    static void to_plain_##suffix(const struct layout_state *s, const T *x, T *y, int64_t count)   \
+    {                                                                                              \
+        for (int64_t c = 0; c < s->channels; c++)                                                  \
+            for (int64_t i = 0; i < count; i++)                                                    \
+                y[c * s->pixels + i] = x[i * s->padded + c];                                       \
+    }                                                                                              \
+    static int run_##suffix(const struct cpu_program *program, const struct cpu_step *step,        \
+                            bool to_nhwc, uint32_t part, uint32_t parts)                           \
+    {                                                                                              \
+        const struct layout_state *s = step->state;                                                \
+        const T *x = cpu_data(program, s->from);                                                   \
+        T *y = cpu_data(program, s->to);                                                           \
+        int64_t blocks = (s->pixels + BLOCK - 1) / BLOCK;                                          \
+        int64_t end = cpu_share(s->n * blocks, part + 1, parts);                                   \
+        for (int64_t b = cpu_share(s->n * blocks, part, parts); b < end; b++) {                    \
+            int64_t n = b / blocks, first = b % blocks * BLOCK;                                    \
+            int64_t count = s->pixels - first < BLOCK ? s->pixels - first : BLOCK;                 \
+            int64_t plain = n * s->channels * s->pixels + first;                                   \
+            int64_t nhwc = (n * s->pixels + first) * s->padded;                                    \
+            if (to_nhwc)                                                                           \
+                to_nhwc_##suffix(s, x + plain, y + nhwc, count);                                   \
+            else                                                                                   \
+                to_plain_##suffix(s, x + nhwc, y + plain, count);                                  \
+        }                                                                                          \
+        return 0;                                                                                  \
+    }
+DEFINE_CONVERSION(u8, uint8_t)
+DEFINE_CONVERSION(u32, uint32_t)
+
+static int run_to_nhwc(const struct cpu_program *program, const struct cpu_step *step,
+                       uint32_t part, uint32_t parts, struct sl_error *error)
+{
+    const struct layout_state *s = step->state;
+    (void)error;
+    return s->element == 1 ? run_u8(program, step, true, part, parts)
+                           : run_u32(program, step, true, part, parts);
+}
+
+static int run_to_plain(const struct cpu_program *program, const struct cpu_step *step,
+                        uint32_t part, uint32_t parts, struct sl_error *error)
+{
+    const struct layout_state *s = step->state;
+    (void)error;
+    return s->element == 1 ? run_u8(program, step, false, part, parts)
+                           : run_u32(program, step, false, part, parts);
+}
+
+int cpu_add_conversion(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout to, uint32_t from,
+                       uint32_t value)
+{
+    const struct sl_tensor *t = &c->graph->tensors[tensor];
+    struct layout_state *state = cpu_take(c, 1, sizeof(*state));
+    struct cpu_step *step = state ? cpu_add_step(c, t->name, "layout", state) : NULL;
+    if (!step)
+        return cpu_no_memory(c);
+    *state = (struct layout_state){.from = from,
+                                   .to = value,
+                                   .element = sl_dtype_size(t->dtype),
+                                   .n = t->dims[0],
+                                   .channels = t->dims[1],
+                                   .padded = cpu_round_channels(t->dims[1]),
+                                   .pixels = t->dims[2] * t->dims[3]};
+    step->run = to == CPU_NHWC ? run_to_nhwc : run_to_plain;
+    cpu_use(c, from);
+    cpu_use(c, value);
+    return 0;
+}
