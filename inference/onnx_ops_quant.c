@@ -1,0 +1,199 @@
+// Lowering of quantisation: the QDQ pair, and the operators that carry their scales as inputs.
+#include "inference/onnx_lower.h"
+
+#include "accel/reference.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+// Scale and zero point as two inputs -> quantisation of a tensor of `rank` dimensions.
+static int read_quant(struct lower *l, uint32_t scale_input, uint32_t zero_input, uint32_t rank,
+                      int64_t axis, struct sl_quant *out, uint32_t *dtype)
+{
+    const struct sl_tensor *scale = lower_input(l, scale_input), *zero = lower_input(l, zero_input);
+    if (!scale || !scale->data || (zero && !zero->data))
+        return lower_fail(l, -ENOTSUP,
+                          "scale and zero point must be known when the model is loaded");
+    const int64_t count = graph_elements(scale->dims, scale->rank, 1 << 20);
+    if (scale->dtype != SL_F32 || scale->rank > 1 || count < 1)
+        return lower_fail(l, -EINVAL, "the scale must be one float32 number or a list of them");
+    if (zero && graph_elements(zero->dims, zero->rank, 1 << 20) != count)
+        return lower_fail(l, -EINVAL, "scale and zero point differ in their number");
+    uint32_t index = 0;
+    int status = count > 1 ? lower_axis(l, axis, rank, &index) : 0;
+    if (status < 0)
+        return status;
+    int32_t *zeros = pool_array(&l->graph->pool, (uint64_t)count, sizeof(*zeros));
+    if (!zeros)
+        return pool_error(&l->graph->pool, l->error);
+    for (int64_t i = 0; i < count; i++) {
+        const float s = ((const float *)scale->data)[i];
+        if (!(s > 0) || !isfinite(s))
+            return lower_fail(l, -EINVAL, "scale %lld is %g, expected a number above 0",
+                              (long long)i, (double)s);
+        if (zero)
+            zeros[i] = zero->dtype == SL_U8   ? ((const uint8_t *)zero->data)[i]
+                       : zero->dtype == SL_I8 ? ((const int8_t *)zero->data)[i]
+                                              : ((const int32_t *)zero->data)[i];
+    }
+    if (zero && zero->dtype != SL_U8 && zero->dtype != SL_I8 && zero->dtype != SL_I32)
+        return lower_fail(l, -ENOTSUP, "zero point of type %s", sl_dtype_name(zero->dtype));
+    if (dtype)
+        *dtype = zero ? zero->dtype : SL_U8;
+    status = graph_make_quant(l->graph, (uint32_t)count, (int32_t)index, scale->data, zeros, out,
+                              l->error);
+    pool_release(&l->graph->pool, zeros);
+    return status;
+}
+
+int lower_quantize(struct lower *l)
+{
+    struct sl_tensor out = {0};
+    struct sl_node node = {.op = SL_OP_QUANTIZE};
+    const int status = read_quant(l, 1, 2, lower_input(l, 0)->rank, lower_int(l, "axis", 1),
+                                  &out.quant, &out.dtype);
+    if (status < 0)
+        return status;
+    if (out.dtype == SL_I32)
+        return lower_fail(l, -ENOTSUP, "quantisation to int32 is not supported");
+    return lower_emit_kept(l, &node, l->in[0], &out, l->out);
+}
+
+// The integers with their meaning: the same tensor if it has none yet, else a copy that shares
+// data.
+static int give_meaning(struct lower *l, uint32_t tensor, const struct sl_quant *quant,
+                        uint32_t *out)
+{
+    struct sl_tensor *t = &l->graph->tensors[tensor];
+    *out = tensor;
+    if (graph_same_quant(&t->quant, quant))
+        return 0;
+    if (t->data) {
+        struct sl_tensor copy = *t;
+        copy.quant = *quant;
+        return graph_add_tensor(l->graph, &copy, out, l->error);
+    }
+    if (t->quant.count)
+        return lower_fail(l, -ENOTSUP, "tensor '%s' is read with two different scales", t->name);
+    t->quant = *quant;
+    return 0;
+}
+
+int lower_dequantize(struct lower *l)
+{
+    const struct sl_tensor *x = lower_input(l, 0);
+    struct sl_tensor out = {.dtype = SL_F32};
+    struct sl_node node = {.op = SL_OP_DEQUANTIZE};
+    struct sl_quant quant;
+    uint32_t input;
+    if (x->dtype != SL_U8 && x->dtype != SL_I8 && x->dtype != SL_I32)
+        return lower_fail(l, -ENOTSUP, "input of type %s", sl_dtype_name(x->dtype));
+    int status = read_quant(l, 1, 2, x->rank, lower_int(l, "axis", 1), &quant, NULL);
+    if (status == 0)
+        status = give_meaning(l, l->in[0], &quant, &input);
+    return status < 0 ? status : lower_emit_kept(l, &node, input, &out, l->out);
+}
+
+// Integer products without scales: real numbers with scale 1, the sum is the output.
+int lower_integer_product(struct lower *l)
+{
+    static const float one = 1;
+    uint32_t inputs[2];
+    struct sl_tensor out = {.dtype = SL_I32};
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct sl_tensor *zero = lower_input(l, 2 + i);
+        struct sl_quant quant;
+        int32_t value = 0;
+        if (zero && !zero->data)
+            return lower_fail(l, -ENOTSUP, "zero points must be known when the model is loaded");
+        if (zero && graph_elements(zero->dims, zero->rank, 1) != 1)
+            return lower_fail(l, -ENOTSUP, "one zero point per tensor is supported");
+        if (zero)
+            value =
+                zero->dtype == SL_U8 ? *(const uint8_t *)zero->data : *(const int8_t *)zero->data;
+        int status = graph_make_quant(l->graph, 1, 0, &one, &value, &quant, l->error);
+        if (status == 0)
+            status = give_meaning(l, l->in[i], &quant, &inputs[i]);
+        if (status < 0)
+            return status;
+    }
+    if (l->argument == SL_OP_MATMUL) {
+        struct sl_node node = {.op = SL_OP_MATMUL};
+        return lower_emit(l, &node, inputs, 2, &out, 1, l->out);
+    }
+    l->in[0] = inputs[0];
+    l->in[1] = inputs[1];
+    l->n_in = 2;
+    int status = lower_conv(l);
+    if (status == 0) {
+        // The convolution was made before its type was known to be a plain sum.
+        l->graph->tensors[l->out[0]].dtype = SL_I32;
+        l->graph->tensors[l->out[0]].quant.count = 0;
+        l->graph->tensors[l->out[0]].bytes =
+            (uint64_t)graph_elements(l->graph->tensors[l->out[0]].dims,
+                                     l->graph->tensors[l->out[0]].rank, SL_ONNX_MAX_ELEMENTS) *
+            sizeof(int32_t);
+    }
+    return status;
+}
+
+static int set_output_quant(struct lower *l, const struct sl_quant *quant, uint32_t dtype)
+{
+    struct sl_tensor *out = &l->graph->tensors[l->out[0]];
+    out->quant = *quant;
+    out->dtype = dtype;
+    out->bytes = (uint64_t)graph_elements(out->dims, out->rank, SL_ONNX_MAX_ELEMENTS);
+    return 0;
+}
+
+// x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero[, bias]
+static int qlinear_inputs(struct lower *l, int64_t weight_axis, uint32_t operands[3],
+                          struct sl_quant *y, uint32_t *y_type)
+{
+    struct sl_quant x, w;
+    int status = read_quant(l, 1, 2, lower_input(l, 0)->rank, 0, &x, NULL);
+    if (status == 0)
+        status = read_quant(l, 4, 5, lower_input(l, 3)->rank, weight_axis, &w, NULL);
+    if (status == 0)
+        status = read_quant(l, 6, 7, 4, 1, y, y_type);
+    if (status == 0)
+        status = give_meaning(l, l->in[0], &x, &operands[0]);
+    if (status == 0)
+        status = give_meaning(l, l->in[3], &w, &operands[1]);
+    operands[2] = SL_NO_TENSOR;
+    if (status < 0 || !lower_input(l, 8))
+        return status;
+    float *scale = pool_array(&l->graph->pool, w.count, sizeof(*scale));
+    struct sl_quant bias;
+    if (!scale)
+        return pool_error(&l->graph->pool, l->error);
+    for (uint32_t i = 0; i < w.count; i++)
+        scale[i] = x.scale[0] * w.scale[i];
+    status = graph_make_quant(l->graph, w.count, 0, scale, NULL, &bias, l->error);
+    return status < 0 ? status : give_meaning(l, l->in[8], &bias, &operands[2]);
+}
+
+int lower_qlinear_conv(struct lower *l)
+{
+    uint32_t operands[3], y_type;
+    struct sl_quant y;
+    int status = qlinear_inputs(l, 0, operands, &y, &y_type);
+    if (status < 0)
+        return status;
+    memcpy(l->in, operands, sizeof(operands));
+    l->n_in = operands[2] == SL_NO_TENSOR ? 2 : 3;
+    status = lower_conv(l);
+    return status < 0 ? status : set_output_quant(l, &y, y_type);
+}
+
+int lower_qlinear_matmul(struct lower *l)
+{
+    uint32_t operands[3], y_type;
+    struct sl_quant y;
+    struct sl_node node = {.op = SL_OP_MATMUL};
+    int status = qlinear_inputs(l, (int64_t)lower_input(l, 3)->rank - 1, operands, &y, &y_type);
+    if (status == 0)
+        status = lower_emit(l, &node, operands, 2, NULL, 1, l->out);
+    return status < 0 ? status : set_output_quant(l, &y, y_type);
+}
