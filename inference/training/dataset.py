@@ -57,8 +57,8 @@ class Augment:
     """What happens to a crop: the camera's view moves, the registration leaves a residue, light and
     focus vary. Probabilities and ranges; all zero is no augmentation."""
 
-    def __init__(self, moved=0.4, rotation_deg=3.0, residue=0.5, residue_px=0.6, residue_deg=0.08,
-                 coarse_residue=0.1, blur=0.25, noise=0.25, light=0.3, heal=0.1):
+    def __init__(self, moved=0.25, rotation_deg=2.5, residue=0.4, residue_px=0.6, residue_deg=0.06,
+                 coarse_residue=0.1, blur=0.15, noise=0.15, light=0.2, heal=0.1):
         self.__dict__.update(locals())
 
 
