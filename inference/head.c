@@ -142,7 +142,8 @@ static void centre_decode(struct sl_head *head, const float *const *outputs, flo
         const float *box = outputs[2 * i + 1];
         highest_class(head, m, outputs[2 * i]);
         for (int64_t k = 0; k < n; k++) {
-            if (!(head->best[k] >= lowest) || !is_peak(head, m, k / m->width, k % m->width))
+            if (!(head->best[k] >= lowest) || isinf(head->best[k]) ||
+                !is_peak(head, m, k / m->width, k % m->width))
                 continue;
             const float x = ((float)(k % m->width) + 0.5f) * m->stride;
             const float y = ((float)(k / m->width) + 0.5f) * m->stride;
@@ -257,11 +258,11 @@ static void yolov5_cell(const struct sl_head *head, const struct map *m, const f
 {
     float best;
     const float object = sigmoid(v[4 * step]);
-    if (!(object >= floor))
+    if (!(object >= floor) || isinf(v[4 * step]))
         return;
     const uint32_t which = best_of(v + 5 * step, head->model->n_classes, step, &best);
     const float score = object * sigmoid(best);
-    if (!(score >= floor))
+    if (!(score >= floor) || isinf(best))
         return;
     const float w = 2 * sigmoid(v[2 * step]), h = 2 * sigmoid(v[3 * step]);
     add_centred(candidates, (2 * sigmoid(v[0]) - 0.5f + (float)(cell % m->width)) * m->stride,
@@ -334,7 +335,7 @@ static void yolov8_map(const struct sl_head *head, const struct map *m, const fl
         float best, side[4];
         const uint32_t which =
             best_of(v + 4 * head->bins * n + k, head->model->n_classes, n, &best);
-        if (!(best >= lowest) || !(sigmoid(best) >= floor))
+        if (!(best >= lowest) || !(sigmoid(best) >= floor) || isinf(best))
             continue;
         for (int s = 0; s < 4; s++)
             side[s] = head->bins == 1 ? v[s * n + k]
