@@ -189,7 +189,7 @@ static void activate(const struct ref *ref)
     float *y = ref_dst(ref, 0);
     int64_t count = sl_elements(ref_out(ref, 0));
     for (int64_t i = 0; i < count; i++)
-        y[i] = ref_activate(activation, y[i]);
+        y[i] = sl_activate(activation, y[i]);
 }
 
 static int run_plain(const struct ref *ref)

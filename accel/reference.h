@@ -23,6 +23,13 @@ size_t sl_reference_scratch(const struct sl_tensor *tensors, const struct sl_nod
 int sl_reference_run_in(const struct sl_tensor *tensors, const struct sl_node *node,
                         void *const *data, void *scratch, struct sl_error *error);
 
+// What a fused activation makes of a real number.
+float sl_activate(const struct sl_activation *activation, float x);
+// Bounds of the quantised value after a Relu or Clip; any other activation leaves the type's range.
+// The tensor has one scale and zero point.
+void sl_quant_bounds(const struct sl_tensor *tensor, const struct sl_activation *activation,
+                     int32_t *low, int32_t *high);
+
 // Bytes of one element; 0 for an unknown type.
 uint32_t sl_dtype_size(uint32_t dtype);
 const char *sl_dtype_name(uint32_t dtype);               // "float32", "uint8" …

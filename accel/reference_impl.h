@@ -57,9 +57,6 @@ void ref_copy_strided(void *y, uint32_t rank, const int64_t *dims, const void *x
 int32_t ref_quantise(float real, const struct sl_tensor *tensor, uint32_t channel);
 // The value that `sum` times `multiplier` becomes in a tensor of one scale and zero point.
 int32_t ref_rescale(int32_t sum, float multiplier, const struct sl_tensor *tensor);
-// Bounds of the quantised value after a Relu or Clip; any other activation leaves the type's range.
-void ref_bounds(const struct sl_tensor *tensor, const struct sl_activation *activation,
-                int32_t *low, int32_t *high);
 // Conversions of whole tensors between quantised and float32.
 void ref_dequantise_all(const struct sl_tensor *tensor, const void *quantised, float *real);
 void ref_quantise_all(const struct sl_tensor *tensor, const float *real, void *quantised);
@@ -67,7 +64,6 @@ void ref_quantise_all(const struct sl_tensor *tensor, const float *real, void *q
 uint32_t ref_quant_channel(const struct sl_tensor *tensor, int64_t element);
 
 float ref_unary(uint32_t kind, float alpha, float beta, float x);
-float ref_activate(const struct sl_activation *activation, float x);
 
 // Integer operators on quantised tensors: what turns an exact sum into an output element.
 struct ref_sum {

@@ -27,8 +27,8 @@ int32_t ref_rescale(int32_t sum, float multiplier, const struct sl_tensor *tenso
     return saturate(rintf((float)sum * multiplier), tensor->quant.zero_point[0], low, high);
 }
 
-void ref_bounds(const struct sl_tensor *tensor, const struct sl_activation *activation,
-                int32_t *low, int32_t *high)
+void sl_quant_bounds(const struct sl_tensor *tensor, const struct sl_activation *activation,
+                     int32_t *low, int32_t *high)
 {
     int64_t least, most;
     sl_dtype_range(tensor->dtype, &least, &most);
@@ -91,7 +91,7 @@ void ref_sum_begin(struct ref_sum *sum, const struct ref *ref)
     sum->w = &ref_in(ref, 1)->quant;
     sum->y = ref_dst(ref, 0);
     if (sl_is_quantised(sum->out))
-        ref_bounds(sum->out, sum->activation, &sum->low, &sum->high);
+        sl_quant_bounds(sum->out, sum->activation, &sum->low, &sum->high);
 }
 
 // Relu and Clip only narrow the range of the quantised result; anything else is applied to the
@@ -101,7 +101,7 @@ static int32_t rescale(const struct ref_sum *sum, float scale, int32_t acc)
     const struct sl_activation *activation = sum->activation;
     if (activation->kind != SL_ACT_NONE && activation->kind != SL_UNARY_RELU &&
         activation->kind != SL_ACT_CLIP)
-        return ref_quantise(ref_activate(activation, (float)acc * scale), sum->out, 0);
+        return ref_quantise(sl_activate(activation, (float)acc * scale), sum->out, 0);
     float multiplier = scale / sum->out->quant.scale[0];
     return saturate(rintf((float)acc * multiplier), sum->out->quant.zero_point[0], sum->low,
                     sum->high);
@@ -115,7 +115,7 @@ void ref_sum_store(const struct ref_sum *sum, int64_t at, int64_t channel, int32
     else if (sum->out->dtype == SL_I32)
         ((int32_t *)sum->y)[at] = acc;
     else
-        ((float *)sum->y)[at] = ref_activate(sum->activation, (float)acc * scale);
+        ((float *)sum->y)[at] = sl_activate(sum->activation, (float)acc * scale);
 }
 
 bool ref_is_integer_product(const struct ref *ref, uint32_t w_axis)

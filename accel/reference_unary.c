@@ -74,7 +74,7 @@ float ref_unary(uint32_t kind, float alpha, float beta, float x)
     }
 }
 
-float ref_activate(const struct sl_activation *activation, float x)
+float sl_activate(const struct sl_activation *activation, float x)
 {
     if (activation->kind == SL_ACT_CLIP)
         return clip(x, activation->alpha, activation->beta);

@@ -22,15 +22,10 @@ struct cpu_compiler {
 // Lowers one node: 1 done, 0 not for this one, negative errno.
 typedef int (*cpu_lower)(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node);
-int cpu_lower_depthwise(struct cpu_compiler *c, const struct sl_node *node);
-int cpu_lower_product(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_unary(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_quantize(struct cpu_compiler *c, const struct sl_node *node);
-int cpu_lower_pool(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node);
-int cpu_lower_concat(struct cpu_compiler *c, const struct sl_node *node);
-int cpu_lower_reshape(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_reference(struct cpu_compiler *c, const struct sl_node *node); // takes everything
 
 static inline const struct sl_tensor *cpu_in(const struct cpu_compiler *c,

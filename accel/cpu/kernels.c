@@ -4,4 +4,9 @@
 void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa)
 {
     kernels->isa = isa;
+#define KERNEL(slot, set, function)                                                                \
+    if ((set) <= isa)                                                                              \
+        kernels->slot = function;
+#include "accel/cpu/kernels.def"
+#undef KERNEL
 }

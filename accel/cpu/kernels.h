@@ -1,12 +1,91 @@
-// The table of kernels, one slot per kind.
+// The table of kernels: one slot per kind, each filled with the best function for the machine.
 #ifndef SL_ACCEL_CPU_KERNELS_H
 #define SL_ACCEL_CPU_KERNELS_H
 
 #include "accel/cpu/features.h"
 
-struct cpu_kernels {
-    enum cpu_isa isa;
+#include <stddef.h>
+#include <stdint.h>
+
+#define CPU_BLOCK    16 // output channels that a convolution kernel computes together
+#define CPU_MAX_RUNS 64
+
+// How sums become outputs, for a block of CPU_BLOCK channels.
+//   to_real 0: y = round_half_even(clamp(sum * multiplier, low, high)) + zero, one byte
+//   to_real 1: y = clamp(sum * multiplier, low, high), float32
+// Bounds are those of the real quotient, so that low = lowest q - zero. For conv_f32 the sums are
+// real, start with bias_real and are not multiplied.
+struct cpu_epilogue {
+    const int32_t *bias;
+    const float *bias_real;
+    const float *multiplier;
+    float low, high;
+    int32_t zero;
+    uint32_t to_real;
 };
+
+// A row of output pixels times one block of output channels. Output pixel p is the sum over runs r
+// and k < run_length of the granule at runs[r] + p * step + k * granule bytes, times the weights at
+// [r][k][CPU_BLOCK][granule]. Granules: conv_s16 two int16 (centred input times int16 weights),
+// conv_dot four bytes (uint8 input times int8 weights), conv_f32 one float.
+struct cpu_conv_row {
+    const void *const *runs;
+    uint32_t n_runs, run_length;
+    size_t step; // bytes
+    int64_t pixels;
+    const void *weights;
+    const struct cpu_epilogue *epilogue;
+    void *y;
+    size_t y_step; // bytes
+};
+
+// Both operands quantised: y = round(((a - a_zero) a_scale + (b - b_zero) b_scale) / scale) + zero,
+// clamped to [low, high] around the zero point. Bytes are int8 where is_signed says so.
+struct cpu_add {
+    float a_scale, b_scale, scale, low, high;
+    int32_t a_zero, b_zero, zero;
+    uint32_t a_signed, b_signed;
+};
+
+struct cpu_quant {
+    float scale, low, high; // low and high as in the epilogue
+    int32_t zero;
+    uint32_t is_signed;
+};
+
+typedef void cpu_conv_s16_fn(const struct cpu_conv_row *row);
+typedef cpu_conv_s16_fn cpu_conv_dot_fn, cpu_conv_f32_fn;
+// y[i] = x[i] - zero
+typedef void cpu_widen_fn(const uint8_t *x, int16_t *y, int64_t count, int32_t zero,
+                          uint32_t is_signed);
+// y[i * channels + c] = x[c * plane + i] - zero
+typedef void cpu_widen_planes_fn(const uint8_t *x, int64_t plane, int64_t channels, int16_t *y,
+                                 int64_t count, int32_t zero, uint32_t is_signed);
+typedef void cpu_add_q8_fn(const struct cpu_add *add, const uint8_t *a, const uint8_t *b,
+                           uint8_t *y, int64_t count);
+typedef void cpu_quantize_fn(const struct cpu_quant *quant, const float *x, uint8_t *y,
+                             int64_t count);
+typedef void cpu_dequantize_fn(const struct cpu_quant *quant, const uint8_t *x, float *y,
+                               int64_t count);
+// y[i] = table[x[i]]
+typedef void cpu_lookup_fn(const uint8_t table[256], const uint8_t *x, uint8_t *y, int64_t count);
+
+struct cpu_kernels {
+    enum cpu_isa isa; // the best that is allowed
+    cpu_conv_s16_fn *conv_s16;
+    cpu_conv_dot_fn *conv_dot;
+    cpu_conv_f32_fn *conv_f32;
+    cpu_widen_fn *widen;
+    cpu_widen_planes_fn *widen_planes;
+    cpu_add_q8_fn *add_q8;
+    cpu_quantize_fn *quantize;
+    cpu_dequantize_fn *dequantize;
+    cpu_lookup_fn *lookup;
+};
+
+#define KERNEL(slot, isa, function) cpu_##slot##_fn function;
+#include "accel/cpu/kernels.def"
+#undef KERNEL
 
 void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa);
 

@@ -1,0 +1,260 @@
+// Convolution: layout of prepared rows, packing of weights, and the loop over output rows.
+#include "accel/cpu/conv.h"
+
+#include <string.h>
+
+const struct conv_format conv_formats[CONV_KINDS] = {
+    [CONV_S16] = {2, 2, 2},
+    [CONV_DOT] = {4, 1, 1},
+    [CONV_F32] = {1, 4, 4},
+};
+
+#define ROW_SLACK ((size_t)256)
+
+static int64_t round_up(int64_t value, int64_t to)
+{
+    return (value + to - 1) / to * to;
+}
+
+bool conv_layout(struct conv *conv)
+{
+    const struct conv_format *format = &conv_formats[conv->kind];
+    int64_t granule = format->granule;
+    conv->merged = conv->dilation[1] == 1;
+    conv->depth = conv->merged ? conv->channels : round_up(conv->channels, granule);
+    int64_t runs = conv->kernel[0] * (conv->merged ? 1 : conv->kernel[1]);
+    int64_t values = conv->depth * (conv->merged ? conv->kernel[1] : 1);
+    conv->columns =
+        (conv->out[1] - 1) * conv->stride[1] + (conv->kernel[1] - 1) * conv->dilation[1] + 1;
+    conv->ring = (conv->kernel[0] - 1) * conv->dilation[0] + 1;
+    if (conv->kernel[0] > CPU_MAX_RUNS || runs > CPU_MAX_RUNS || conv->columns > 1 << 20 ||
+        conv->depth > 1 << 16 || conv->ring > 1 << 12)
+        return false;
+    conv->n_runs = (uint32_t)runs;
+    conv->run_length = (uint32_t)(round_up(values, granule) / granule);
+    size_t bytes = (size_t)(conv->columns * conv->depth) * format->x_element;
+    conv->row_bytes = (bytes + ROW_SLACK + 63) & ~(size_t)63;
+    conv->blocks = round_up(conv->out_channels, CPU_BLOCK) / CPU_BLOCK;
+    conv->out_padded = conv->blocks * CPU_BLOCK;
+    conv->block_bytes =
+        (size_t)conv->n_runs * conv->run_length * (size_t)granule * CPU_BLOCK * format->w_element;
+    return true;
+}
+
+static void store_weight(const struct conv *conv, void *packed, size_t at, float value)
+{
+    if (conv->kind == CONV_F32)
+        ((float *)packed)[at] = value;
+    else if (conv->kind == CONV_S16)
+        ((int16_t *)packed)[at] = (int16_t)value;
+    else
+        ((int8_t *)packed)[at] = (int8_t)value;
+}
+
+// Where the weight stands: [block][run][granule][output][value of the granule].
+static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_t ky, int64_t kx)
+{
+    int64_t granule = conv_formats[conv->kind].granule;
+    int64_t run = conv->merged ? ky : ky * conv->kernel[1] + kx;
+    int64_t value = conv->merged ? kx * conv->depth + c : c;
+    int64_t at = o / CPU_BLOCK * conv->n_runs + run;
+    at = at * conv->run_length + value / granule;
+    return (size_t)((at * CPU_BLOCK + o % CPU_BLOCK) * granule + value % granule);
+}
+
+void *conv_pack(struct cpu_compiler *c, const struct conv *conv, conv_weight weight,
+                const void *ctx)
+{
+    int64_t per_group = conv->channels / conv->group;
+    int64_t outputs = conv->out_channels / conv->group;
+    void *packed = cpu_take(c, (size_t)conv->blocks, conv->block_bytes);
+    for (int64_t o = 0; packed && o < conv->out_channels; o++)
+        for (int64_t i = 0; i < per_group; i++)
+            for (int64_t ky = 0; ky < conv->kernel[0]; ky++)
+                for (int64_t kx = 0; kx < conv->kernel[1]; kx++)
+                    store_weight(conv, packed,
+                                 packed_index(conv, o, o / outputs * per_group + i, ky, kx),
+                                 weight(ctx, o, i, ky, kx));
+    return packed;
+}
+
+// One thread's scratch memory: tags of the ring, a row of padding, the ring.
+static size_t tag_bytes(const struct conv *conv)
+{
+    return ((size_t)conv->ring * sizeof(int64_t) + 63) & ~(size_t)63;
+}
+
+size_t conv_scratch_bytes(const struct conv *conv)
+{
+    return tag_bytes(conv) + (size_t)(conv->ring + 1) * conv->row_bytes;
+}
+
+struct rows {
+    const struct conv *conv;
+    const unsigned char *x; // of this picture
+    int64_t *tags;          // which input row a place of the ring holds
+    unsigned char *padding, *ring;
+};
+
+// What padding looks like to the kernel.
+static void fill_padding(const struct conv *conv, unsigned char *y, int64_t pixels)
+{
+    size_t bytes = (size_t)(pixels * conv->depth) * conv_formats[conv->kind].x_element;
+    int value = conv->kind == CONV_DOT ? conv->x_zero ^ (conv->x_dtype == SL_I8 ? 0x80 : 0) : 0;
+    if (pixels > 0)
+        memset(y, value & 0xFF, bytes);
+}
+
+// One NHWC pixel or row of `count` values into the kernel's type.
+static void convert(const struct conv *conv, const unsigned char *x, unsigned char *y,
+                    int64_t count)
+{
+    if (conv->kind == CONV_S16)
+        conv->kernels->widen(x, (int16_t *)(void *)y, count, conv->x_zero, conv->x_dtype == SL_I8);
+    else if (conv->kind == CONV_F32)
+        memcpy(y, x, (size_t)count * sizeof(float));
+    else if (conv->x_dtype == SL_U8)
+        memcpy(y, x, (size_t)count);
+    else
+        for (int64_t i = 0; i < count; i++)
+            y[i] = x[i] ^ 0x80;
+}
+
+static void prepare_nhwc(const struct rows *rows, int64_t row, int64_t first, int64_t count,
+                         unsigned char *y)
+{
+    const struct conv *conv = rows->conv;
+    size_t element = sl_dtype_size(conv->x_dtype);
+    size_t y_step = (size_t)conv->depth * conv_formats[conv->kind].x_element;
+    const unsigned char *x =
+        rows->x + (size_t)((row * conv->in[1] + first) * conv->padded) * element;
+    if (conv->depth == conv->padded) {
+        convert(conv, x, y, count * conv->depth);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++, y += y_step, x += (size_t)conv->padded * element)
+        convert(conv, x, y, conv->depth);
+}
+
+static void prepare_plain(const struct rows *rows, int64_t row, int64_t first, int64_t count,
+                          unsigned char *y)
+{
+    const struct conv *conv = rows->conv;
+    int64_t plane = conv->in[0] * conv->in[1], at = row * conv->in[1] + first;
+    if (conv->kind == CONV_S16 && conv->depth == conv->channels) {
+        conv->kernels->widen_planes(rows->x + at, plane, conv->channels, (int16_t *)(void *)y,
+                                    count, conv->x_zero, conv->x_dtype == SL_I8);
+        return;
+    }
+    size_t element = sl_dtype_size(conv->x_dtype);
+    size_t y_element = conv_formats[conv->kind].x_element;
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t c = 0; c < conv->channels; c++)
+            convert(conv, rows->x + (size_t)(c * plane + at + i) * element,
+                    y + (size_t)(i * conv->depth + c) * y_element, 1);
+}
+
+static void prepare(const struct rows *rows, int64_t row, unsigned char *y)
+{
+    const struct conv *conv = rows->conv;
+    size_t pixel = (size_t)conv->depth * conv_formats[conv->kind].x_element;
+    int64_t left = conv->pad[1] < conv->columns ? conv->pad[1] : conv->columns;
+    int64_t count = conv->columns - left < conv->in[1] ? conv->columns - left : conv->in[1];
+    if (conv->x_layout == CPU_NHWC)
+        prepare_nhwc(rows, row, 0, count, y + (size_t)left * pixel);
+    else
+        prepare_plain(rows, row, 0, count, y + (size_t)left * pixel);
+    fill_padding(conv, y, left);
+    fill_padding(conv, y + (size_t)(left + count) * pixel, conv->columns - left - count);
+}
+
+static const unsigned char *prepared(const struct rows *rows, int64_t row)
+{
+    const struct conv *conv = rows->conv;
+    if (row < 0 || row >= conv->in[0])
+        return rows->padding;
+    int64_t place = row % conv->ring;
+    unsigned char *y = rows->ring + (size_t)place * conv->row_bytes;
+    if (rows->tags[place] != row) {
+        prepare(rows, row, y);
+        rows->tags[place] = row;
+    }
+    return y;
+}
+
+static void find_runs(const struct rows *rows, int64_t oy, const void **runs)
+{
+    const struct conv *conv = rows->conv;
+    size_t tap = (size_t)(conv->dilation[1] * conv->depth) * conv_formats[conv->kind].x_element;
+    int64_t per_row = conv->merged ? 1 : conv->kernel[1];
+    for (int64_t ky = 0; ky < conv->kernel[0]; ky++) {
+        int64_t row = oy * conv->stride[0] - conv->pad[0] + ky * conv->dilation[0];
+        const unsigned char *x = prepared(rows, row);
+        for (int64_t kx = 0; kx < per_row; kx++)
+            runs[ky * per_row + kx] = x + (size_t)kx * tap;
+    }
+}
+
+static void run_kernel(const struct conv *conv, const struct cpu_conv_row *row)
+{
+    if (conv->kind == CONV_S16)
+        conv->kernels->conv_s16(row);
+    else if (conv->kind == CONV_DOT)
+        conv->kernels->conv_dot(row);
+    else
+        conv->kernels->conv_f32(row);
+}
+
+static void compute_row(const struct conv *conv, const void *const *runs, unsigned char *y)
+{
+    struct cpu_epilogue epilogue = conv->epilogue;
+    struct cpu_conv_row row = {.runs = runs,
+                               .n_runs = conv->n_runs,
+                               .run_length = conv->run_length,
+                               .step = (size_t)(conv->stride[1] * conv->depth) *
+                                       conv_formats[conv->kind].x_element,
+                               .pixels = conv->out[1],
+                               .epilogue = &epilogue,
+                               .y_step = (size_t)conv->out_padded * conv->y_element};
+    for (int64_t b = 0; b < conv->blocks; b++) {
+        int64_t first = b * CPU_BLOCK;
+        epilogue.bias = conv->bias ? conv->bias + first : NULL;
+        epilogue.bias_real = conv->bias_real ? conv->bias_real + first : NULL;
+        epilogue.multiplier = conv->multiplier ? conv->multiplier + first : NULL;
+        row.weights = (const unsigned char *)conv->weights + (size_t)b * conv->block_bytes;
+        row.y = y + (size_t)first * conv->y_element;
+        run_kernel(conv, &row);
+    }
+}
+
+static void apply_activation(const struct conv *conv, float *y)
+{
+    if (conv->after.kind == SL_ACT_NONE)
+        return;
+    for (int64_t p = 0; p < conv->out[1]; p++)
+        for (int64_t c = 0; c < conv->out_channels; c++)
+            y[p * conv->out_padded + c] = sl_activate(&conv->after, y[p * conv->out_padded + c]);
+}
+
+void conv_rows(const struct conv *conv, const void *x, void *y, void *scratch, int64_t n,
+               int64_t first, int64_t end)
+{
+    const void *runs[CPU_MAX_RUNS];
+    unsigned char *memory = scratch;
+    int64_t pixels = conv->in[0] * conv->in[1];
+    int64_t depth = conv->x_layout == CPU_NHWC ? conv->padded : conv->channels;
+    struct rows rows = {
+        conv,
+        (const unsigned char *)x + (size_t)(n * pixels * depth) * sl_dtype_size(conv->x_dtype),
+        (int64_t *)scratch, memory + tag_bytes(conv), memory + tag_bytes(conv) + conv->row_bytes};
+    for (int64_t i = 0; i < conv->ring; i++)
+        rows.tags[i] = -1;
+    fill_padding(conv, rows.padding, conv->columns);
+    size_t row_bytes = (size_t)(conv->out[1] * conv->out_padded) * conv->y_element;
+    for (int64_t oy = first; oy < end; oy++) {
+        unsigned char *to = (unsigned char *)y + (size_t)(n * conv->out[0] + oy) * row_bytes;
+        find_runs(&rows, oy, runs);
+        compute_row(conv, runs, to);
+        apply_activation(conv, (float *)(void *)to);
+    }
+}

@@ -1,0 +1,61 @@
+// A convolution as compiled: geometry, packed weights, and how input rows are prepared.
+//
+// The kernels read input rows that were prepared for them: padded left and right, channels dense,
+// values in the kernel's type (int16 centred on the zero point, bytes, or float32). A row is
+// prepared once and kept while output rows still read it, so the pixel loop never asks about
+// padding, layout or type.
+#ifndef SL_ACCEL_CPU_CONV_H
+#define SL_ACCEL_CPU_CONV_H
+
+#include "accel/cpu/compile.h"
+
+enum conv_kind { CONV_S16, CONV_DOT, CONV_F32, CONV_KINDS };
+
+struct conv_format {
+    uint32_t granule;   // values of K that the kernel takes together
+    uint32_t x_element; // bytes of a prepared input value
+    uint32_t w_element;
+};
+extern const struct conv_format conv_formats[CONV_KINDS];
+
+struct conv {
+    enum conv_kind kind;
+    const struct cpu_kernels *kernels;
+    uint32_t x, y, scratch; // values
+    enum cpu_layout x_layout;
+    uint32_t x_dtype;
+    int32_t x_zero;
+    int64_t n, group, channels, padded; // channels in all; padded: channels of x in NHWC
+    int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad[2];
+    int64_t out_channels, blocks, out_padded;
+    uint32_t y_element;
+
+    bool merged;      // the taps of a kernel row stand side by side: one run
+    int64_t depth;    // values of one prepared pixel
+    int64_t columns;  // of a prepared row
+    size_t row_bytes; // of a prepared row, with slack
+    int64_t ring;     // prepared rows that are kept
+    uint32_t n_runs, run_length;
+    size_t block_bytes; // of packed weights
+
+    const void *weights;
+    const int32_t *bias;
+    const float *bias_real, *multiplier;
+    struct cpu_epilogue epilogue; // without the pointers into bias and multiplier
+    struct sl_activation after;   // applied to real outputs by the driver
+};
+
+// Weight of output channel `o`, tap (ky, kx), input channel `c`, centred.
+typedef float (*conv_weight)(const void *ctx, int64_t o, int64_t c, int64_t ky, int64_t kx);
+
+// Fills in what follows from the geometry; false if the kernels cannot run it.
+bool conv_layout(struct conv *conv);
+// Packs weights for all blocks; NULL: no memory.
+void *conv_pack(struct cpu_compiler *c, const struct conv *conv, conv_weight weight,
+                const void *ctx);
+size_t conv_scratch_bytes(const struct conv *conv);
+// Computes the output rows [first, end) of picture n with the scratch memory of one thread.
+void conv_rows(const struct conv *conv, const void *x, void *y, void *scratch, int64_t n,
+               int64_t first, int64_t end);
+
+#endif

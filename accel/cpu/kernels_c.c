@@ -1,0 +1,59 @@
+// Element-wise kernels in plain C: what every other variant is compared with.
+#include "accel/cpu/kernels.h"
+
+#include <math.h>
+
+static int32_t load(const uint8_t *x, int64_t i, uint32_t is_signed)
+{
+    return is_signed ? (int32_t)(int8_t)x[i] : (int32_t)x[i];
+}
+
+// NaN becomes `low`.
+static uint8_t round_to_byte(float real, float low, float high, int32_t zero)
+{
+    float raised = real > low ? real : low;
+    float clamped = raised < high ? raised : high;
+    return (uint8_t)((int32_t)rintf(clamped) + zero);
+}
+
+void cpu_widen_c(const uint8_t *x, int16_t *y, int64_t count, int32_t zero, uint32_t is_signed)
+{
+    for (int64_t i = 0; i < count; i++)
+        y[i] = (int16_t)(load(x, i, is_signed) - zero);
+}
+
+void cpu_widen_planes_c(const uint8_t *x, int64_t plane, int64_t channels, int16_t *y,
+                        int64_t count, int32_t zero, uint32_t is_signed)
+{
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t c = 0; c < channels; c++)
+            y[i * channels + c] = (int16_t)(load(x, c * plane + i, is_signed) - zero);
+}
+
+void cpu_add_q8_c(const struct cpu_add *add, const uint8_t *a, const uint8_t *b, uint8_t *y,
+                  int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        float left = (float)(load(a, i, add->a_signed) - add->a_zero) * add->a_scale;
+        float right = (float)(load(b, i, add->b_signed) - add->b_zero) * add->b_scale;
+        y[i] = round_to_byte((left + right) / add->scale, add->low, add->high, add->zero);
+    }
+}
+
+void cpu_quantize_c(const struct cpu_quant *quant, const float *x, uint8_t *y, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        y[i] = round_to_byte(x[i] / quant->scale, quant->low, quant->high, quant->zero);
+}
+
+void cpu_dequantize_c(const struct cpu_quant *quant, const uint8_t *x, float *y, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        y[i] = (float)(load(x, i, quant->is_signed) - quant->zero) * quant->scale;
+}
+
+void cpu_lookup_c(const uint8_t table[256], const uint8_t *x, uint8_t *y, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        y[i] = table[x[i]];
+}

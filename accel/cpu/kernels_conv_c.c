@@ -1,0 +1,85 @@
+// Convolution kernels in plain C: what every other variant is compared with.
+#include "accel/cpu/kernels.h"
+
+#include <math.h>
+
+static float clamp(float x, float low, float high)
+{
+    float raised = x > low ? x : low;
+    return raised < high ? raised : high;
+}
+
+static void store(const struct cpu_conv_row *row, int64_t pixel, const int32_t *sums)
+{
+    const struct cpu_epilogue *e = row->epilogue;
+    char *y = (char *)row->y + (size_t)pixel * row->y_step;
+    for (int o = 0; o < CPU_BLOCK; o++) {
+        float real = clamp((float)sums[o] * e->multiplier[o], e->low, e->high);
+        if (e->to_real)
+            ((float *)(void *)y)[o] = real;
+        else
+            y[o] = (char)((int32_t)rintf(real) + e->zero);
+    }
+}
+
+static const void *input(const struct cpu_conv_row *row, uint32_t run, int64_t pixel)
+{
+    return (const char *)row->runs[run] + (size_t)pixel * row->step;
+}
+
+void cpu_conv_s16_c(const struct cpu_conv_row *row)
+{
+    for (int64_t p = 0; p < row->pixels; p++) {
+        int32_t sums[CPU_BLOCK];
+        const int16_t *w = row->weights;
+        for (int o = 0; o < CPU_BLOCK; o++)
+            sums[o] = row->epilogue->bias[o];
+        for (uint32_t r = 0; r < row->n_runs; r++) {
+            const int16_t *x = input(row, r, p);
+            for (uint32_t k = 0; k < row->run_length; k++, x += 2, w += 2 * CPU_BLOCK)
+                for (int o = 0; o < CPU_BLOCK; o++) {
+                    int32_t pair = x[0] * w[2 * o] + x[1] * w[2 * o + 1];
+                    sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)pair);
+                }
+        }
+        store(row, p, sums);
+    }
+}
+
+void cpu_conv_dot_c(const struct cpu_conv_row *row)
+{
+    for (int64_t p = 0; p < row->pixels; p++) {
+        int32_t sums[CPU_BLOCK];
+        const int8_t *w = row->weights;
+        for (int o = 0; o < CPU_BLOCK; o++)
+            sums[o] = row->epilogue->bias[o];
+        for (uint32_t r = 0; r < row->n_runs; r++) {
+            const uint8_t *x = input(row, r, p);
+            for (uint32_t k = 0; k < row->run_length; k++, x += 4, w += 4 * CPU_BLOCK)
+                for (int o = 0; o < CPU_BLOCK; o++)
+                    for (int i = 0; i < 4; i++)
+                        sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)(x[i] * w[4 * o + i]));
+        }
+        store(row, p, sums);
+    }
+}
+
+void cpu_conv_f32_c(const struct cpu_conv_row *row)
+{
+    const struct cpu_epilogue *e = row->epilogue;
+    for (int64_t p = 0; p < row->pixels; p++) {
+        float sums[CPU_BLOCK];
+        const float *w = row->weights;
+        float *y = (float *)(void *)((char *)row->y + (size_t)p * row->y_step);
+        for (int o = 0; o < CPU_BLOCK; o++)
+            sums[o] = e->bias_real[o];
+        for (uint32_t r = 0; r < row->n_runs; r++) {
+            const float *x = input(row, r, p);
+            for (uint32_t k = 0; k < row->run_length; k++, x++, w += CPU_BLOCK)
+                for (int o = 0; o < CPU_BLOCK; o++)
+                    sums[o] = fmaf(*x, w[o], sums[o]);
+        }
+        for (int o = 0; o < CPU_BLOCK; o++)
+            y[o] = clamp(sums[o], e->low, e->high);
+    }
+}

@@ -1,0 +1,230 @@
+// Steps that convolve: choosing the kernel, its constants, and running output rows on all threads.
+#include "accel/cpu/conv.h"
+
+#include <errno.h>
+#include <math.h>
+
+static int run_conv(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
+                    uint32_t parts, struct sl_error *error)
+{
+    const struct conv *conv = step->state;
+    (void)error;
+    unsigned char *scratch = cpu_data(program, conv->scratch);
+    scratch += part * conv_scratch_bytes(conv);
+    int64_t first = cpu_share(conv->n * conv->out[0], part, parts);
+    int64_t end = cpu_share(conv->n * conv->out[0], part + 1, parts);
+    while (first < end) {
+        int64_t n = first / conv->out[0], row = first % conv->out[0];
+        int64_t rows = conv->out[0] - row < end - first ? conv->out[0] - row : end - first;
+        conv_rows(conv, cpu_data(program, conv->x), cpu_data(program, conv->y), scratch, n, row,
+                  row + rows);
+        first += rows;
+    }
+    return 0;
+}
+
+struct weights {
+    const struct sl_tensor *tensor;
+    int64_t per_group, kernel[2];
+};
+
+static float weight_at(const void *ctx, int64_t o, int64_t c, int64_t ky, int64_t kx)
+{
+    const struct weights *w = ctx;
+    const struct sl_tensor *t = w->tensor;
+    int64_t i = ((o * w->per_group + c) * w->kernel[0] + ky) * w->kernel[1] + kx;
+    if (t->dtype == SL_F32)
+        return ((const float *)t->data)[i];
+    int32_t zero = t->quant.zero_point[t->quant.count > 1 ? o : 0];
+    int32_t value =
+        t->dtype == SL_I8 ? ((const int8_t *)t->data)[i] : ((const uint8_t *)t->data)[i];
+    return (float)(value - zero);
+}
+
+// vpdpbusd takes int8 weights: those that are asymmetric go to the 16-bit kernel.
+static bool weights_are_int8(const struct sl_tensor *w)
+{
+    for (uint32_t i = 0; i < w->quant.count; i++)
+        if (w->quant.zero_point[i] != 0)
+            return false;
+    return w->dtype == SL_I8;
+}
+
+static bool is_integer(const struct cpu_compiler *c, const struct sl_node *node)
+{
+    const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
+    const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
+    if (!sl_is_8bit(x) || x->quant.count != 1 || !sl_is_8bit(w) || w->quant.count == 0 ||
+        (b && b->dtype != SL_I32))
+        return false;
+    if (w->quant.count > 1 && sl_axis(w->quant.axis, w->rank) != 0)
+        return false;
+    return y->quant.count == 1 ? sl_is_8bit(y) : y->dtype == SL_F32;
+}
+
+static bool is_clamp(uint32_t activation)
+{
+    return activation == SL_ACT_NONE || activation == SL_UNARY_RELU || activation == SL_ACT_CLIP;
+}
+
+static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+{
+    const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
+    const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
+    if (!w->data || (b && !b->data) || !cpu_fits_nhwc(x) || !cpu_fits_nhwc(y) ||
+        sl_elements(y) == 0 || sl_elements(w) == 0 || sl_elements(x) == 0)
+        return false;
+    if (is_integer(c, node)) {
+        conv->kind = c->kernels->isa >= CPU_AVX512VNNI && weights_are_int8(w) ? CONV_DOT : CONV_S16;
+        return !sl_is_quantised(y) || is_clamp(node->activation.kind);
+    }
+    conv->kind = CONV_F32;
+    return x->dtype == SL_F32 && w->dtype == SL_F32 && y->dtype == SL_F32 &&
+           (!b || b->dtype == SL_F32);
+}
+
+static void set_geometry(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+{
+    const struct sl_conv_attrs *attrs = &node->attrs.conv;
+    const struct sl_tensor *x = cpu_in(c, node, 0), *y = cpu_out(c, node);
+    conv->kernels = c->kernels;
+    conv->n = x->dims[0];
+    conv->group = attrs->group;
+    conv->channels = x->dims[1];
+    conv->padded = cpu_round_channels(x->dims[1]);
+    conv->out_channels = y->dims[1];
+    conv->x_dtype = x->dtype;
+    conv->x_zero = sl_is_quantised(x) ? x->quant.zero_point[0] : 0;
+    conv->y_element = sl_dtype_size(y->dtype);
+    for (int i = 0; i < 2; i++) {
+        conv->in[i] = x->dims[2 + i];
+        conv->out[i] = y->dims[2 + i];
+        conv->kernel[i] = attrs->kernel[i];
+        conv->stride[i] = attrs->stride[i];
+        conv->dilation[i] = attrs->dilation[i];
+        conv->pad[i] = attrs->pad[i];
+    }
+}
+
+// conv_dot reads bytes that are not centred: what their zero point adds goes into the bias.
+static int32_t sum_of_weights(const struct conv *conv, const struct weights *w, int64_t o)
+{
+    int32_t sum = 0;
+    for (int64_t i = 0; i < w->per_group; i++)
+        for (int64_t ky = 0; ky < conv->kernel[0]; ky++)
+            for (int64_t kx = 0; kx < conv->kernel[1]; kx++)
+                sum += (int32_t)weight_at(w, o, i, ky, kx);
+    return sum;
+}
+
+static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *node,
+                                 struct conv *conv, const struct weights *w)
+{
+    const struct sl_tensor *x = cpu_in(c, node, 0), *b = cpu_in(c, node, 2);
+    const struct sl_tensor *y = cpu_out(c, node);
+    int32_t *bias = cpu_take(c, (size_t)conv->out_padded, sizeof(*bias));
+    float *multiplier = cpu_take(c, (size_t)conv->out_padded, sizeof(*multiplier));
+    if (!bias || !multiplier)
+        return cpu_no_memory(c);
+    int32_t zero = conv->x_zero + (conv->x_dtype == SL_I8 ? 128 : 0);
+    for (int64_t o = 0; o < conv->out_channels; o++) {
+        const struct sl_quant *quant = &w->tensor->quant;
+        bias[o] = b ? ((const int32_t *)b->data)[o] : 0;
+        if (conv->kind == CONV_DOT)
+            bias[o] = (int32_t)((uint32_t)bias[o] -
+                                (uint32_t)zero * (uint32_t)sum_of_weights(conv, w, o));
+        multiplier[o] = x->quant.scale[0] * quant->scale[quant->count > 1 ? o : 0];
+        if (sl_is_quantised(y))
+            multiplier[o] /= y->quant.scale[0];
+    }
+    conv->bias = bias;
+    conv->multiplier = multiplier;
+    return 0;
+}
+
+static int set_real_bias(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+{
+    const struct sl_tensor *b = cpu_in(c, node, 2);
+    float *bias = cpu_take(c, (size_t)conv->out_padded, sizeof(*bias));
+    if (!bias)
+        return cpu_no_memory(c);
+    for (int64_t o = 0; b && o < conv->out_channels; o++)
+        bias[o] = ((const float *)b->data)[o];
+    conv->bias_real = bias;
+    return 0;
+}
+
+static void set_epilogue(const struct sl_node *node, const struct sl_tensor *y, struct conv *conv)
+{
+    struct cpu_epilogue *e = &conv->epilogue;
+    const struct sl_activation *activation = &node->activation;
+    if (sl_is_quantised(y)) {
+        int32_t low, high;
+        sl_quant_bounds(y, activation, &low, &high);
+        e->zero = y->quant.zero_point[0];
+        e->low = (float)(low - e->zero);
+        e->high = (float)(high - e->zero);
+        return;
+    }
+    e->to_real = 1;
+    e->low = activation->kind == SL_UNARY_RELU ? 0.0f : -INFINITY;
+    e->high = INFINITY;
+    if (activation->kind == SL_ACT_CLIP) {
+        e->low = activation->alpha;
+        e->high = activation->beta;
+    }
+    if (!is_clamp(activation->kind))
+        conv->after = *activation;
+}
+
+static int set_constants(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+{
+    struct weights w = {
+        cpu_in(c, node, 1), conv->channels / conv->group, {conv->kernel[0], conv->kernel[1]}};
+    conv->weights = conv_pack(c, conv, weight_at, &w);
+    if (!conv->weights)
+        return cpu_no_memory(c);
+    set_epilogue(node, cpu_out(c, node), conv);
+    return conv->kind == CONV_F32 ? set_real_bias(c, node, conv)
+                                  : set_integer_constants(c, node, conv, &w);
+}
+
+static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+{
+    static const char *const names[] = {"conv_s16", "conv_dot", "conv_f32"};
+    bool direct = conv->channels <= 4 && cpu_has(c, node->inputs[0], CPU_PLAIN);
+    conv->x_layout = direct ? CPU_PLAIN : CPU_NHWC;
+    int status = cpu_want(c, node->inputs[0], conv->x_layout, &conv->x);
+    if (status == 0)
+        status = cpu_make(c, node->outputs[0], CPU_NHWC, &conv->y);
+    if (status)
+        return status;
+    size_t bytes = conv_scratch_bytes(conv) * cpu_threads_count(c->program->threads);
+    conv->scratch = cpu_new_value(c, bytes);
+    struct cpu_step *step = cpu_add_step(c, node->name, names[conv->kind], conv);
+    if (conv->scratch == CPU_NONE || !step)
+        return cpu_no_memory(c);
+    step->run = run_conv;
+    step->macs = (uint64_t)(conv->n * conv->out[0] * conv->out[1] * conv->out_channels *
+                            (conv->channels / conv->group) * conv->kernel[0] * conv->kernel[1]);
+    cpu_use(c, conv->x);
+    cpu_use(c, conv->y);
+    cpu_use(c, conv->scratch);
+    return 1;
+}
+
+int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node)
+{
+    if (node->op != SL_OP_CONV)
+        return 0;
+    struct conv *conv = cpu_take(c, 1, sizeof(*conv));
+    if (!conv)
+        return cpu_no_memory(c);
+    if (!choose_kind(c, node, conv))
+        return 0;
+    set_geometry(c, node, conv);
+    if (!conv_layout(conv))
+        return 0;
+    int status = set_constants(c, node, conv);
+    return status ? status : add_step(c, node, conv);
+}

@@ -1,0 +1,201 @@
+// Steps that work element by element on 8-bit tensors: functions as tables, sums, conversions.
+#include "accel/cpu/compile.h"
+
+#include <errno.h>
+
+struct flat_state {
+    const struct cpu_kernels *kernels;
+    uint32_t a, b, y;
+    size_t bytes; // elements
+    struct cpu_add add;
+    struct cpu_quant quant;
+    uint8_t table[256];
+};
+
+// Shares of 64 elements, so that no cache line is written by two threads.
+static void share(const struct flat_state *s, uint32_t part, uint32_t parts, int64_t *first,
+                  int64_t *count)
+{
+    int64_t total = (int64_t)s->bytes, lines = (total + 63) / 64;
+    *first = cpu_share(lines, part, parts) * 64;
+    int64_t end = cpu_share(lines, part + 1, parts) * 64;
+    *count = (end < total ? end : total) - *first;
+}
+
+#define STEP_ARGUMENTS                                                                             \
+    const struct cpu_program *program, const struct cpu_step *step, uint32_t part, uint32_t parts, \
+        struct sl_error *error
+
+static int run_lookup(STEP_ARGUMENTS)
+{
+    const struct flat_state *s = step->state;
+    int64_t first, count;
+    (void)error;
+    share(s, part, parts, &first, &count);
+    s->kernels->lookup(s->table, (const uint8_t *)cpu_data(program, s->a) + first,
+                       (uint8_t *)cpu_data(program, s->y) + first, count);
+    return 0;
+}
+
+static int run_add(STEP_ARGUMENTS)
+{
+    const struct flat_state *s = step->state;
+    int64_t first, count;
+    (void)error;
+    share(s, part, parts, &first, &count);
+    s->kernels->add_q8(&s->add, (const uint8_t *)cpu_data(program, s->a) + first,
+                       (const uint8_t *)cpu_data(program, s->b) + first,
+                       (uint8_t *)cpu_data(program, s->y) + first, count);
+    return 0;
+}
+
+static int run_quantize(STEP_ARGUMENTS)
+{
+    const struct flat_state *s = step->state;
+    int64_t first, count;
+    (void)error;
+    share(s, part, parts, &first, &count);
+    s->kernels->quantize(&s->quant, (const float *)cpu_data(program, s->a) + first,
+                         (uint8_t *)cpu_data(program, s->y) + first, count);
+    return 0;
+}
+
+static int run_dequantize(STEP_ARGUMENTS)
+{
+    const struct flat_state *s = step->state;
+    int64_t first, count;
+    (void)error;
+    share(s, part, parts, &first, &count);
+    s->kernels->dequantize(&s->quant, (const uint8_t *)cpu_data(program, s->a) + first,
+                           (float *)cpu_data(program, s->y) + first, count);
+    return 0;
+}
+
+static bool one_scale_8bit(const struct sl_tensor *t)
+{
+    return sl_is_8bit(t) && t->quant.count == 1;
+}
+
+// NHWC if the first operand has it, so that no conversion is needed.
+static enum cpu_layout layout_of(const struct cpu_compiler *c, const struct sl_node *node)
+{
+    return cpu_has(c, node->inputs[0], CPU_NHWC) ? CPU_NHWC : CPU_PLAIN;
+}
+
+static int add_flat(struct cpu_compiler *c, const struct sl_node *node, struct flat_state *s,
+                    const char *kernel, int (*run)(STEP_ARGUMENTS))
+{
+    enum cpu_layout layout = layout_of(c, node);
+    const struct sl_tensor *y = cpu_out(c, node);
+    s->kernels = c->kernels;
+    s->bytes = cpu_layout_bytes(y, layout) / sl_dtype_size(y->dtype);
+    int status = cpu_want(c, node->inputs[0], layout, &s->a);
+    s->b = s->a;
+    if (status == 0 && node->n_inputs > 1)
+        status = cpu_want(c, node->inputs[1], layout, &s->b);
+    if (status == 0)
+        status = cpu_make(c, node->outputs[0], layout, &s->y);
+    if (status)
+        return status;
+    struct cpu_step *step = cpu_add_step(c, node->name, kernel, s);
+    if (!step)
+        return cpu_no_memory(c);
+    step->run = run;
+    cpu_use(c, s->a);
+    cpu_use(c, s->b);
+    cpu_use(c, s->y);
+    return 1;
+}
+
+static struct flat_state *new_state(struct cpu_compiler *c)
+{
+    return cpu_take(c, 1, sizeof(struct flat_state));
+}
+
+// What the interpreter makes of all 256 values is the table.
+static int fill_table(struct cpu_compiler *c, const struct sl_node *node, uint8_t table[256])
+{
+    struct sl_tensor tensors[2] = {*cpu_in(c, node, 0), *cpu_out(c, node)};
+    uint8_t values[256];
+    void *data[2] = {values, table};
+    const uint32_t numbers[2] = {0, 1};
+    struct sl_node shadow = *node;
+    for (int i = 0; i < 256; i++)
+        values[i] = (uint8_t)i;
+    for (int i = 0; i < 2; i++) {
+        tensors[i].rank = 1;
+        tensors[i].dims[0] = 256;
+        tensors[i].bytes = 256;
+        tensors[i].data = NULL;
+    }
+    shadow.inputs = numbers;
+    shadow.outputs = numbers + 1;
+    return sl_reference_run(tensors, &shadow, data, c->error);
+}
+
+static bool is_function_of_one(uint32_t op)
+{
+    return op == SL_OP_UNARY || op == SL_OP_CLIP || op == SL_OP_QUANTIZE;
+}
+
+int cpu_lower_unary(struct cpu_compiler *c, const struct sl_node *node)
+{
+    if (!is_function_of_one(node->op) || !one_scale_8bit(cpu_in(c, node, 0)) ||
+        !one_scale_8bit(cpu_out(c, node)))
+        return 0;
+    struct flat_state *s = new_state(c);
+    if (!s)
+        return cpu_no_memory(c);
+    int status = fill_table(c, node, s->table);
+    return status ? status : add_flat(c, node, s, "lookup", run_lookup);
+}
+
+static void set_bounds(const struct sl_tensor *y, const struct sl_activation *activation,
+                       int32_t *zero, float *low, float *high)
+{
+    int32_t lowest, highest;
+    sl_quant_bounds(y, activation, &lowest, &highest);
+    *zero = y->quant.zero_point[0];
+    *low = (float)(lowest - *zero);
+    *high = (float)(highest - *zero);
+}
+
+int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node)
+{
+    if (node->op != SL_OP_BINARY || node->attrs.binary != SL_BINARY_ADD)
+        return 0;
+    const struct sl_tensor *a = cpu_in(c, node, 0), *b = cpu_in(c, node, 1), *y = cpu_out(c, node);
+    uint32_t kind = node->activation.kind;
+    if (!one_scale_8bit(a) || !one_scale_8bit(b) || !one_scale_8bit(y) || !sl_same_dims(a, b) ||
+        (kind != SL_ACT_NONE && kind != SL_UNARY_RELU && kind != SL_ACT_CLIP))
+        return 0;
+    struct flat_state *s = new_state(c);
+    if (!s)
+        return cpu_no_memory(c);
+    s->add = (struct cpu_add){.a_scale = a->quant.scale[0],
+                              .b_scale = b->quant.scale[0],
+                              .scale = y->quant.scale[0],
+                              .a_zero = a->quant.zero_point[0],
+                              .b_zero = b->quant.zero_point[0],
+                              .a_signed = a->dtype == SL_I8,
+                              .b_signed = b->dtype == SL_I8};
+    set_bounds(y, &node->activation, &s->add.zero, &s->add.low, &s->add.high);
+    return add_flat(c, node, s, "add_q8", run_add);
+}
+
+int cpu_lower_quantize(struct cpu_compiler *c, const struct sl_node *node)
+{
+    const struct sl_tensor *x = cpu_in(c, node, 0), *y = cpu_out(c, node);
+    bool to = node->op == SL_OP_QUANTIZE && x->dtype == SL_F32 && one_scale_8bit(y);
+    bool from = node->op == SL_OP_DEQUANTIZE && one_scale_8bit(x) && y->dtype == SL_F32;
+    if ((!to && !from) || node->activation.kind != SL_ACT_NONE)
+        return 0;
+    struct flat_state *s = new_state(c);
+    if (!s)
+        return cpu_no_memory(c);
+    const struct sl_tensor *quantised = to ? y : x;
+    s->quant.scale = quantised->quant.scale[0];
+    s->quant.is_signed = quantised->dtype == SL_I8;
+    set_bounds(quantised, &node->activation, &s->quant.zero, &s->quant.low, &s->quant.high);
+    return add_flat(c, node, s, to ? "quantize" : "dequantize", to ? run_quantize : run_dequantize);
+}

@@ -1,0 +1,129 @@
+// Convolution kernels for AVX2 and FMA.
+//
+// Six output pixels by sixteen output channels stay in twelve registers. INT8 products are formed
+// by vpmaddwd on widened operands, which is exact; vpmaddubsw would saturate.
+#include "accel/cpu/kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define TILE     6
+#define INLINE   static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 8")
+
+INLINE __m256 clamp(__m256 x, const struct cpu_epilogue *e)
+{
+    __m256 raised = _mm256_max_ps(x, _mm256_set1_ps(e->low));
+    return _mm256_min_ps(raised, _mm256_set1_ps(e->high));
+}
+
+// Sixteen sums become sixteen bytes or floats.
+INLINE void store_sums(const struct cpu_epilogue *e, __m256i low, __m256i high, char *y)
+{
+    __m256 a = clamp(_mm256_mul_ps(_mm256_cvtepi32_ps(low), _mm256_loadu_ps(e->multiplier)), e);
+    __m256 b =
+        clamp(_mm256_mul_ps(_mm256_cvtepi32_ps(high), _mm256_loadu_ps(e->multiplier + 8)), e);
+    if (e->to_real) {
+        _mm256_storeu_ps((float *)(void *)y, a);
+        _mm256_storeu_ps((float *)(void *)y + 8, b);
+        return;
+    }
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
+    words =
+        _mm256_add_epi16(_mm256_permute4x64_epi64(words, 0xD8), _mm256_set1_epi16((short)e->zero));
+    words = _mm256_and_si256(words, _mm256_set1_epi16(0xFF));
+    __m128i bytes =
+        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128((__m128i *)(void *)y, bytes);
+}
+
+INLINE __m256i broadcast_pair(const char *x)
+{
+    int32_t pair;
+    memcpy(&pair, x, sizeof(pair));
+    return _mm256_set1_epi32(pair);
+}
+
+INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int count)
+{
+    __m256i low[TILE], high[TILE];
+    const __m256i *w = row->weights;
+    UNROLLED for (int p = 0; p < count; p++)
+    {
+        low[p] = _mm256_loadu_si256((const __m256i *)(const void *)row->epilogue->bias);
+        high[p] = _mm256_loadu_si256((const __m256i *)(const void *)(row->epilogue->bias + 8));
+    }
+    for (uint32_t r = 0; r < row->n_runs; r++) {
+        const char *x = (const char *)row->runs[r] + (size_t)first * row->step;
+        for (uint32_t k = 0; k < row->run_length; k++, x += 4, w += 2) {
+            __m256i w0 = _mm256_load_si256(w), w1 = _mm256_load_si256(w + 1);
+            UNROLLED for (int p = 0; p < count; p++)
+            {
+                __m256i pair = broadcast_pair(x + (size_t)p * row->step);
+                low[p] = _mm256_add_epi32(low[p], _mm256_madd_epi16(pair, w0));
+                high[p] = _mm256_add_epi32(high[p], _mm256_madd_epi16(pair, w1));
+            }
+        }
+    }
+    UNROLLED for (int p = 0; p < count; p++) store_sums(
+        row->epilogue, low[p], high[p], (char *)row->y + (size_t)(first + p) * row->y_step);
+}
+
+INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int count)
+{
+    __m256 low[TILE], high[TILE];
+    const float *w = row->weights;
+    UNROLLED for (int p = 0; p < count; p++)
+    {
+        low[p] = _mm256_loadu_ps(row->epilogue->bias_real);
+        high[p] = _mm256_loadu_ps(row->epilogue->bias_real + 8);
+    }
+    for (uint32_t r = 0; r < row->n_runs; r++) {
+        const char *x = (const char *)row->runs[r] + (size_t)first * row->step;
+        for (uint32_t k = 0; k < row->run_length; k++, x += 4, w += CPU_BLOCK) {
+            __m256 w0 = _mm256_load_ps(w), w1 = _mm256_load_ps(w + 8);
+            UNROLLED for (int p = 0; p < count; p++)
+            {
+                __m256 value =
+                    _mm256_broadcast_ss((const float *)(const void *)(x + (size_t)p * row->step));
+                low[p] = _mm256_fmadd_ps(value, w0, low[p]);
+                high[p] = _mm256_fmadd_ps(value, w1, high[p]);
+            }
+        }
+    }
+    UNROLLED for (int p = 0; p < count; p++)
+    {
+        float *y = (float *)(void *)((char *)row->y + (size_t)(first + p) * row->y_step);
+        _mm256_storeu_ps(y, clamp(low[p], row->epilogue));
+        _mm256_storeu_ps(y + 8, clamp(high[p], row->epilogue));
+    }
+}
+
+#define DEFINE_ROW(name, tile)                                                                     \
+    void name(const struct cpu_conv_row *row)                                                      \
+    {                                                                                              \
+        int64_t first = 0;                                                                         \
+        for (; row->pixels - first >= TILE; first += TILE)                                         \
+            tile(row, first, TILE);                                                                \
+        switch (row->pixels - first) {                                                             \
+        case 5:                                                                                    \
+            tile(row, first, 5);                                                                   \
+            break;                                                                                 \
+        case 4:                                                                                    \
+            tile(row, first, 4);                                                                   \
+            break;                                                                                 \
+        case 3:                                                                                    \
+            tile(row, first, 3);                                                                   \
+            break;                                                                                 \
+        case 2:                                                                                    \
+            tile(row, first, 2);                                                                   \
+            break;                                                                                 \
+        case 1:                                                                                    \
+            tile(row, first, 1);                                                                   \
+            break;                                                                                 \
+        default:                                                                                   \
+            break;                                                                                 \
+        }                                                                                          \
+    }
+DEFINE_ROW(cpu_conv_s16_avx2, tile_s16)
+DEFINE_ROW(cpu_conv_f32_avx2, tile_f32)

@@ -1,0 +1,141 @@
+// Element-wise kernels for AVX2. What is left over at the end goes to the C kernels.
+#include "accel/cpu/kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE __m256i widen_16(const uint8_t *x, uint32_t is_signed)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)x);
+    return is_signed ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes);
+}
+
+INLINE void store_256(void *y, __m256i value)
+{
+    _mm256_storeu_si256((__m256i *)y, value);
+}
+
+void cpu_widen_avx2(const uint8_t *x, int16_t *y, int64_t count, int32_t zero, uint32_t is_signed)
+{
+    __m256i centre = _mm256_set1_epi16((short)zero);
+    int64_t i = 0;
+    for (; count - i >= 16; i += 16)
+        store_256(y + i, _mm256_sub_epi16(widen_16(x + i, is_signed), centre));
+    cpu_widen_c(x + i, y + i, count - i, zero, is_signed);
+}
+
+static int64_t widen_two_planes(const uint8_t *x, int64_t plane, int16_t *y, int64_t count,
+                                __m256i centre, uint32_t is_signed)
+{
+    int64_t i = 0;
+    for (; count - i >= 16; i += 16) {
+        __m256i a = _mm256_sub_epi16(widen_16(x + i, is_signed), centre);
+        __m256i b = _mm256_sub_epi16(widen_16(x + plane + i, is_signed), centre);
+        __m256i low = _mm256_unpacklo_epi16(a, b), high = _mm256_unpackhi_epi16(a, b);
+        store_256(y + 2 * i, _mm256_permute2x128_si256(low, high, 0x20));
+        store_256(y + 2 * i + 16, _mm256_permute2x128_si256(low, high, 0x31));
+    }
+    return i;
+}
+
+void cpu_widen_planes_avx2(const uint8_t *x, int64_t plane, int64_t channels, int16_t *y,
+                           int64_t count, int32_t zero, uint32_t is_signed)
+{
+    int64_t done = 0;
+    if (channels == 1) {
+        cpu_widen_avx2(x, y, count, zero, is_signed);
+        return;
+    }
+    if (channels == 2)
+        done = widen_two_planes(x, plane, y, count, _mm256_set1_epi16((short)zero), is_signed);
+    cpu_widen_planes_c(x + done, plane, channels, y + done * channels, count - done, zero,
+                       is_signed);
+}
+
+INLINE __m256i load_8(const uint8_t *x, uint32_t is_signed)
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)x);
+    return is_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
+}
+
+INLINE __m256 centred(const uint8_t *x, uint32_t is_signed, __m256i zero)
+{
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(load_8(x, is_signed), zero));
+}
+
+struct rounding {
+    __m256 scale, low, high;
+    __m256i zero;
+};
+
+// Eight quotients become eight bytes.
+INLINE void store_8(const struct rounding *r, __m256 real, uint8_t *y)
+{
+    __m256 x = _mm256_div_ps(real, r->scale);
+    x = _mm256_min_ps(_mm256_max_ps(x, r->low), r->high);
+    __m256i q = _mm256_add_epi32(_mm256_cvtps_epi32(x), r->zero);
+    q = _mm256_and_si256(q, _mm256_set1_epi32(0xFF));
+    __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+    _mm_storel_epi64((__m128i *)(void *)y, _mm_packus_epi16(words, words));
+}
+
+void cpu_add_q8_avx2(const struct cpu_add *add, const uint8_t *a, const uint8_t *b, uint8_t *y,
+                     int64_t count)
+{
+    struct rounding r = {_mm256_set1_ps(add->scale), _mm256_set1_ps(add->low),
+                         _mm256_set1_ps(add->high), _mm256_set1_epi32(add->zero)};
+    __m256 a_scale = _mm256_set1_ps(add->a_scale), b_scale = _mm256_set1_ps(add->b_scale);
+    __m256i a_zero = _mm256_set1_epi32(add->a_zero), b_zero = _mm256_set1_epi32(add->b_zero);
+    int64_t i = 0;
+    for (; count - i >= 8; i += 8) {
+        __m256 left = _mm256_mul_ps(centred(a + i, add->a_signed, a_zero), a_scale);
+        __m256 right = _mm256_mul_ps(centred(b + i, add->b_signed, b_zero), b_scale);
+        store_8(&r, _mm256_add_ps(left, right), y + i);
+    }
+    cpu_add_q8_c(add, a + i, b + i, y + i, count - i);
+}
+
+void cpu_quantize_avx2(const struct cpu_quant *quant, const float *x, uint8_t *y, int64_t count)
+{
+    struct rounding r = {_mm256_set1_ps(quant->scale), _mm256_set1_ps(quant->low),
+                         _mm256_set1_ps(quant->high), _mm256_set1_epi32(quant->zero)};
+    int64_t i = 0;
+    for (; count - i >= 8; i += 8)
+        store_8(&r, _mm256_loadu_ps(x + i), y + i);
+    cpu_quantize_c(quant, x + i, y + i, count - i);
+}
+
+void cpu_dequantize_avx2(const struct cpu_quant *quant, const uint8_t *x, float *y, int64_t count)
+{
+    __m256 scale = _mm256_set1_ps(quant->scale);
+    __m256i zero = _mm256_set1_epi32(quant->zero);
+    int64_t i = 0;
+    for (; count - i >= 8; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_mul_ps(centred(x + i, quant->is_signed, zero), scale));
+    cpu_dequantize_c(quant, x + i, y + i, count - i);
+}
+
+// Sixteen tables of sixteen bytes; the byte's high half chooses one, its low half the entry.
+void cpu_lookup_avx2(const uint8_t table[256], const uint8_t *x, uint8_t *y, int64_t count)
+{
+    __m256i rows[16];
+    for (int t = 0; t < 16; t++)
+        rows[t] = _mm256_broadcastsi128_si256(
+            _mm_loadu_si128((const __m128i *)(const void *)(table + 16 * t)));
+    int64_t i = 0;
+    for (; count - i >= 32; i += 32) {
+        __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)(x + i));
+        __m256i result = _mm256_setzero_si256();
+        for (int t = 0; t < 16; t++) {
+            // In row t the high half becomes 0; elsewhere adding 0x70 with saturation sets bit 7,
+            // for which vpshufb gives 0.
+            __m256i index = _mm256_xor_si256(bytes, _mm256_set1_epi8((char)(16 * t)));
+            index = _mm256_adds_epu8(index, _mm256_set1_epi8(0x70));
+            result = _mm256_or_si256(result, _mm256_shuffle_epi8(rows[t], index));
+        }
+        store_256(y + i, result);
+    }
+    cpu_lookup_c(table, x + i, y + i, count - i);
+}

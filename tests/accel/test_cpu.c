@@ -1,0 +1,237 @@
+// The cpu back end against the reference interpreter, on random networks.
+#include "tests/accel/network.h"
+
+#include "accel/reference.h"
+#include "accel/tensor.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct buffers {
+    void *data[MAX_TENSORS];
+};
+
+static void allocate(const struct network *net, struct buffers *buffers)
+{
+    memset(buffers, 0, sizeof(*buffers));
+    for (uint32_t t = 0; t < net->graph.n_tensors; t++)
+        if (!net->tensors[t].data)
+            buffers->data[t] = calloc(1, (size_t)net->tensors[t].bytes + 1);
+}
+
+static void release(struct buffers *buffers)
+{
+    for (uint32_t t = 0; t < MAX_TENSORS; t++)
+        free(buffers->data[t]);
+}
+
+// Quantised results must be equal; real ones may differ by the order of their sums.
+static void assert_same(const struct network *net, uint32_t tensor, const void *have,
+                        const void *want, uint64_t seed, const char *config)
+{
+    const struct sl_tensor *t = &net->tensors[tensor];
+    int64_t count = sl_elements(t);
+    for (int64_t i = 0; i < count; i++) {
+        bool same;
+        if (t->dtype == SL_F32) {
+            float a = ((const float *)have)[i], b = ((const float *)want)[i];
+            same = fabsf(a - b) <= 1e-4f * (1.0f + fabsf(b));
+        } else {
+            same = memcmp((const char *)have + i * sl_dtype_size(t->dtype),
+                          (const char *)want + i * sl_dtype_size(t->dtype),
+                          sl_dtype_size(t->dtype)) == 0;
+        }
+        if (!same)
+            fail_msg("seed %llu, %s: tensor %u differs at %lld of %lld", (unsigned long long)seed,
+                     config, tensor, (long long)i, (long long)count);
+    }
+}
+
+static void check_network(struct network *net, const char *config, uint64_t seed)
+{
+    struct sl_error error = {""};
+    struct sl_accel *accel = NULL;
+    struct sl_program *program = NULL;
+    struct buffers buffers;
+    allocate(net, &buffers);
+    assert_int_equal(sl_accel_open(config, &accel, &error), 0);
+    if (sl_accel_load(accel, &net->graph, &program, &error) != 0)
+        fail_msg("seed %llu: %s", (unsigned long long)seed, error.message);
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < net->graph.n_inputs; i++) {
+            const struct sl_tensor *t = &net->tensors[net->inputs[i]];
+            fill_random(&net->random, t, buffers.data[net->inputs[i]]);
+            memcpy(sl_program_input(program, i, NULL), buffers.data[net->inputs[i]],
+                   (size_t)t->bytes);
+        }
+        assert_int_equal(run_reference(net, buffers.data), 0);
+        assert_int_equal(sl_program_run(program, SL_NO_DEADLINE, &error), 0);
+        for (uint32_t i = 0; i < net->graph.n_outputs; i++)
+            assert_same(net, net->outputs[i], sl_program_output(program, i, NULL),
+                        buffers.data[net->outputs[i]], seed, config);
+    }
+    sl_accel_unload(program);
+    sl_accel_close(accel);
+    release(&buffers);
+}
+
+static struct conv_shape random_conv(struct network *net, uint32_t x)
+{
+    struct random *r = &net->random;
+    const int64_t *dims = net->tensors[x].dims;
+    struct conv_shape s = {.outputs = random_in(r, 1, 40),
+                           .kernel = random_in(r, 1, 4),
+                           .stride = random_in(r, 1, 3),
+                           .dilation = random_in(r, 1, 3),
+                           .group = 1,
+                           .relu = (uint32_t)random_in(r, 0, 1)};
+    s.pad = random_in(r, 0, s.kernel);
+    int64_t extent = (s.kernel - 1) * s.dilation + 1;
+    if (extent > dims[2] + 2 * s.pad || extent > dims[3] + 2 * s.pad)
+        s.kernel = 1;
+    if (random_in(r, 0, 3) == 0) {
+        s.group = dims[1];
+        s.outputs = dims[1] * random_in(r, 1, 2);
+    }
+    return s;
+}
+
+static uint32_t like(struct network *net, uint32_t x)
+{
+    const struct sl_tensor *t = &net->tensors[x];
+    uint32_t y = add_tensor(net, t->dtype, t->rank, t->dims);
+    if (sl_is_quantised(t)) {
+        int64_t low, high;
+        sl_dtype_range(t->dtype, &low, &high);
+        set_quant(net, y, random_real(&net->random, 0.01f, 0.1f),
+                  (int32_t)random_in(&net->random, low, high));
+    }
+    return y;
+}
+
+static uint32_t add_unary(struct network *net, uint32_t x)
+{
+    static const uint32_t kinds[] = {SL_UNARY_SIGMOID, SL_UNARY_SILU, SL_UNARY_RELU,
+                                     SL_UNARY_HARD_SWISH, SL_UNARY_LEAKY_RELU};
+    uint32_t y = like(net, x);
+    struct sl_node *node = add_node(net, SL_OP_UNARY, 1, &x, y);
+    node->attrs.unary.kind = kinds[random_in(&net->random, 0, 4)];
+    node->attrs.unary.alpha = 0.1f;
+    return y;
+}
+
+static uint32_t add_sum(struct network *net, uint32_t a, uint32_t b)
+{
+    uint32_t y = like(net, a);
+    const uint32_t operands[2] = {a, b};
+    struct sl_node *node = add_node(net, SL_OP_BINARY, 2, operands, y);
+    node->attrs.binary = SL_BINARY_ADD;
+    node->activation.kind = random_in(&net->random, 0, 1) ? (uint32_t)SL_UNARY_RELU : SL_ACT_NONE;
+    return y;
+}
+
+static uint32_t add_upsample(struct network *net, uint32_t x)
+{
+    const struct sl_tensor *t = &net->tensors[x];
+    uint32_t y = add_map(net, t->dtype, t->dims[0], t->dims[1], 2 * t->dims[2], 2 * t->dims[3]);
+    net->tensors[y].quant = net->tensors[x].quant;
+    struct sl_node *node = add_node(net, SL_OP_RESIZE, 1, &x, y);
+    node->attrs.resize = (struct sl_resize_attrs){.mode = SL_RESIZE_NEAREST,
+                                                  .coordinates = SL_RESIZE_ASYMMETRIC,
+                                                  .rounding = SL_RESIZE_FLOOR,
+                                                  .scale = {1.0f, 1.0f, 2.0f, 2.0f}};
+    return y;
+}
+
+static uint32_t add_max_pool(struct network *net, uint32_t x)
+{
+    const struct sl_tensor *t = &net->tensors[x];
+    uint32_t y = add_map(net, t->dtype, t->dims[0], t->dims[1], t->dims[2], t->dims[3]);
+    net->tensors[y].quant = net->tensors[x].quant;
+    struct sl_node *node = add_node(net, SL_OP_MAX_POOL, 1, &x, y);
+    node->attrs.pool = (struct sl_pool_attrs){
+        .kernel = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}};
+    return y;
+}
+
+// A chain of random layers, each of the last value.
+static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
+{
+    network_begin(net, seed);
+    struct random *r = &net->random;
+    uint32_t x = add_map(net, dtype, random_in(r, 1, 2), random_in(r, 1, 20), random_in(r, 1, 14),
+                         random_in(r, 1, 24));
+    if (dtype != SL_F32)
+        set_quant(net, x, 0.05f, (int32_t)random_in(r, 0, 100));
+    add_input(net, x);
+    int64_t layers = random_in(r, 1, 6);
+    for (int64_t i = 0; i < layers; i++) {
+        struct conv_shape shape = random_conv(net, x);
+        switch (random_in(r, 0, 7)) {
+        case 0:
+            x = add_unary(net, x);
+            break;
+        case 1:
+            x = add_sum(net, x, add_unary(net, x));
+            break;
+        case 2:
+            x = add_upsample(net, x);
+            break;
+        case 3:
+            x = add_max_pool(net, x);
+            break;
+        default:
+            x = add_conv(net, x, &shape);
+        }
+        if (i + 1 == layers || random_in(r, 0, 4) == 0)
+            add_output(net, x);
+    }
+}
+
+static void check_many(uint32_t dtype, int count)
+{
+    static const char *const configs[] = {"cpu,isa=c", "cpu", "cpu,threads=3"};
+    for (int i = 0; i < count; i++)
+        for (size_t k = 0; k < sizeof(configs) / sizeof(*configs); k++) {
+            struct network net;
+            uint64_t seed = 1000u * dtype + (uint64_t)i;
+            random_network(&net, seed, dtype);
+            check_network(&net, configs[k], seed);
+            network_end(&net);
+        }
+}
+
+static void test_uint8_networks(void **state)
+{
+    (void)state;
+    check_many(SL_U8, 150);
+}
+
+static void test_int8_networks(void **state)
+{
+    (void)state;
+    check_many(SL_I8, 150);
+}
+
+static void test_real_networks(void **state)
+{
+    (void)state;
+    check_many(SL_F32, 150);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_uint8_networks),
+        cmocka_unit_test(test_int8_networks),
+        cmocka_unit_test(test_real_networks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
