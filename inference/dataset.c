@@ -69,11 +69,11 @@ static const char *ending(const char *name, const char *end)
     return n > m && !strcmp(name + n - m, end) ? name + n - m : NULL;
 }
 
-static int add_sample(struct sl_dataset *out, const char *name, size_t length, char *picture,
+static int add_sample(struct sl_dataset *out, bool yolo, const char *name, char *picture,
                       char *reference, char *labels)
 {
     struct sl_sample *grown = realloc(out->samples, (out->count + 1) * sizeof(*grown));
-    char *copy = strndup(name, length);
+    char *copy = strdup(name);
     if (grown)
         out->samples = grown;
     if (!grown || !copy || !picture) {
@@ -83,7 +83,7 @@ static int add_sample(struct sl_dataset *out, const char *name, size_t length, c
         free(labels);
         return -ENOMEM;
     }
-    out->samples[out->count++] = (struct sl_sample){copy, picture, reference, labels};
+    out->samples[out->count++] = (struct sl_sample){copy, picture, reference, labels, yolo};
     return 0;
 }
 
@@ -92,8 +92,8 @@ static int add_deeppcb(const char *folder, const char *name, const char *end,
 {
     char stem[256];
     snprintf(stem, sizeof(stem), "%.*s", (int)(end - name), name);
-    return add_sample(out, stem, strlen(stem), join(folder, name, ""),
-                      existing(folder, stem, "_temp.jpg"), existing(folder, stem, ".txt"));
+    return add_sample(out, false, stem, join(folder, name, ""), existing(folder, stem, "_temp.jpg"),
+                      existing(folder, stem, ".txt"));
 }
 
 static int add_yolo(const char *root, const char *name, const char *end, struct sl_dataset *out)
@@ -103,7 +103,7 @@ static int add_yolo(const char *root, const char *name, const char *end, struct 
     snprintf(below, sizeof(below), "labels/%s", stem);
     char pictured[300];
     snprintf(pictured, sizeof(pictured), "images/%s", name);
-    return add_sample(out, stem, strlen(stem), join(root, pictured, ""), NULL,
+    return add_sample(out, true, stem, join(root, pictured, ""), NULL,
                       existing(root, below, ".txt"));
 }
 
@@ -210,7 +210,7 @@ int sl_dataset_truth(const struct sl_sample *sample, uint32_t n_classes, uint32_
     if (status == 0 && !(truth.rows = calloc(MOST_LABELS, sizeof(*truth.rows))))
         status = sl_error_set(error, -ENOMEM, "out of memory");
     char *rest = bytes, *line;
-    const bool yolo = sample->labels && strstr(sample->labels, "/labels/");
+    const bool yolo = sample->yolo;
     for (int number = 1; status == 0 && bytes && (line = strsep(&rest, "\n")); number++) {
         double values[5];
         if (line[strspn(line, " \t\r")] == '\0')

@@ -1,9 +1,10 @@
 // Pictures with known defects on disk, for evaluation.
 //
 // Two layouts are recognised by what is there:
-//   DeepPCB   NAME_test.jpg, NAME_temp.jpg (the template), NAME.txt: `x1 y1 x2 y2 type`, types from
-//   1 YOLO      images/NAME.jpg, labels/NAME.txt: `class cx cy w h`, classes from 0, shares of the
-//   size
+//   DeepPCB   NAME_test.jpg, NAME_temp.jpg (the template), NAME.txt: `x1 y1 x2 y2 type`, in pixels,
+//             types from 1
+//   YOLO      images/NAME.jpg, labels/NAME.txt: `class cx cy w h`, classes from 0, shares of the
+//             picture's size
 #ifndef SL_INFERENCE_DATASET_H
 #define SL_INFERENCE_DATASET_H
 
@@ -13,6 +14,7 @@
 
 struct sl_sample {
     char *name, *picture, *reference, *labels; // paths; reference and labels may be NULL
+    bool yolo;                                 // the layout
 };
 
 struct sl_dataset {

@@ -45,22 +45,26 @@ void sl_metrics_free(struct sl_metrics *m)
     free(m);
 }
 
-// The free truth of the same class that overlaps most, if by more than the limit; else n_truth.
+// The free truth of the same class that overlaps most, if by more than the limit; else n_truth. One
+// that is to be ignored is never used up, and only serves where no real one does.
 static uint32_t best_match(const struct sl_detection *d, const struct sl_detection *truth,
                            uint32_t n_truth, const bool *taken, float limit)
 {
-    uint32_t best = n_truth;
+    uint32_t best = n_truth, ignored = n_truth;
     float most = limit;
     for (uint32_t i = 0; i < n_truth; i++) {
-        if (taken[i] || truth[i].class_id != d->class_id)
+        const bool real = truth[i].score > 0;
+        if ((taken[i] && real) || truth[i].class_id != d->class_id)
             continue;
         const float overlap = sl_box_overlap(d, &truth[i]);
-        if (overlap > most) {
+        if (!real && overlap > limit) {
+            ignored = i;
+        } else if (real && overlap > most) {
             most = overlap;
             best = i;
         }
     }
-    return best;
+    return best < n_truth ? best : ignored;
 }
 
 int sl_metrics_add(struct sl_metrics *m, const struct sl_detection *found, uint32_t n_found,

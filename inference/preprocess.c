@@ -175,8 +175,11 @@ static void fit(const struct sl_input_contract *input, const struct sl_picture *
     map->offset_x = map->offset_y = 0;
     if (input->fit == SL_FIT_LETTERBOX) {
         map->scale_x = map->scale_y = fminf(map->scale_x, map->scale_y);
-        map->offset_x = floorf(((float)input->width - (float)p->width * map->scale_x) / 2);
-        map->offset_y = floorf(((float)input->height - (float)p->height * map->scale_y) / 2);
+        // The scale is rounded: the picture may come out a hair larger than the input.
+        const float spare_x = (float)input->width - (float)p->width * map->scale_x;
+        const float spare_y = (float)input->height - (float)p->height * map->scale_y;
+        map->offset_x = fmaxf(floorf(spare_x / 2), 0);
+        map->offset_y = fmaxf(floorf(spare_y / 2), 0);
     }
 }
 
