@@ -124,4 +124,8 @@ struct sl_config {
 int sl_config_load(const char *path, struct sl_config **out, struct sl_yaml_error *error);
 void sl_config_free(struct sl_config *config); // NULL is fine
 
+// True if both sections say the same, defaults included.
+bool sl_config_camera_equal(const struct sl_config_camera *a, const struct sl_config_camera *b);
+bool sl_config_broker_equal(const struct sl_config_broker *a, const struct sl_config_broker *b);
+
 #endif

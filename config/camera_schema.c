@@ -1,6 +1,9 @@
 // The schema of camera.yaml: which keys there are, of which type and within which limits.
 #include "config/camera_schema.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define OPTIONAL      CYAML_FLAG_OPTIONAL
 #define TEXT          CYAML_FLAG_POINTER
 #define OPTIONAL_TEXT (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
@@ -199,3 +202,34 @@ static const struct sl_yaml_range ranges[] = {
 };
 
 const struct sl_yaml_schema camera_schema = {&root_value, ranges};
+
+// Two sections are the same if they would be written the same.
+static bool same(const cyaml_schema_value_t *schema, const void *a, const void *b)
+{
+    const cyaml_config_t config = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
+    const void *const sections[2] = {a, b};
+    char *text[2] = {NULL, NULL};
+    size_t length[2] = {0, 0};
+    bool equal = true;
+    for (int i = 0; i < 2 && equal; i++)
+        equal = cyaml_save_data(&text[i], &length[i], &config, schema,
+                                (cyaml_data_t *)(uintptr_t)sections[i], 0) == CYAML_OK;
+    equal = equal && length[0] == length[1] && memcmp(text[0], text[1], length[0]) == 0;
+    free(text[0]);
+    free(text[1]);
+    return equal;
+}
+
+bool sl_config_camera_equal(const struct sl_config_camera *a, const struct sl_config_camera *b)
+{
+    static const cyaml_schema_value_t schema = {
+        CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct sl_config_camera, camera_fields)};
+    return same(&schema, a, b);
+}
+
+bool sl_config_broker_equal(const struct sl_config_broker *a, const struct sl_config_broker *b)
+{
+    static const cyaml_schema_value_t schema = {
+        CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct sl_config_broker, broker_fields)};
+    return same(&schema, a, b);
+}

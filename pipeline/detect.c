@@ -58,7 +58,7 @@ static const struct {
 };
 
 // Grey formats first: what is negotiated when a decoder may choose and the model takes grey.
-#define FORMATS "{ GRAY8, NV12, I420, YUY2, RGB, BGR, RGBx, BGRx }"
+#define FORMATS        "{ GRAY8, NV12, I420, YUY2, RGB, BGR, RGBx, BGRx }"
 #define COLOUR_FORMATS "{ RGB, BGR, RGBx, BGRx, NV12, I420, YUY2, GRAY8 }"
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
     "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS(GST_VIDEO_CAPS_MAKE(FORMATS)));
@@ -67,7 +67,7 @@ static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE(
 
 static gchar **text_property(SightlineDetect *self, guint id)
 {
-    return id == PROP_MODEL ? &self->model_path
+    return id == PROP_MODEL     ? &self->model_path
            : id == PROP_BACKEND ? &self->backend
                                 : &self->reference_path;
 }
@@ -303,9 +303,9 @@ static int check_reference(SightlineDetect *self, const SightlinePartMeta *part,
         if (self->reference_status < 0)
             g_strlcpy(self->reference_message, error->message, sizeof(self->reference_message));
     }
-    return self->reference_status < 0
-               ? sl_error_set(error, self->reference_status, "reference: %s", self->reference_message)
-               : 0;
+    return self->reference_status < 0 ? sl_error_set(error, self->reference_status, "reference: %s",
+                                                     self->reference_message)
+                                      : 0;
 }
 
 static gboolean view(SightlineDetect *self, GstVideoFrame *frame, struct sl_picture *picture)
@@ -336,7 +336,8 @@ static void attach(SightlineDetect *self, GstBuffer *buffer, const struct sl_det
             buffer, self->model->classes[d->class_id].name, (guint)d->x1, (guint)d->y1,
             (guint)(d->x2 - d->x1), (guint)(d->y2 - d->y1));
         gst_video_region_of_interest_meta_add_param(
-            roi, gst_structure_new("detection", "confidence", G_TYPE_DOUBLE, (gdouble)d->score, NULL));
+            roi,
+            gst_structure_new("detection", "confidence", G_TYPE_DOUBLE, (gdouble)d->score, NULL));
     }
 }
 
@@ -354,12 +355,11 @@ static void announce(SightlineDetect *self, const SightlineInspectionMeta *meta,
         GST_ELEMENT(self),
         gst_message_new_element(
             GST_OBJECT(self),
-            gst_structure_new("sightline-inspection", "part", G_TYPE_STRING,
-                              part ? part->part_id : "", "status", G_TYPE_INT, meta->status,
-                              "message", G_TYPE_STRING, meta->message, "defects", G_TYPE_UINT,
-                              meta->result.count, "found", G_TYPE_STRING, found->str,
-                              "inference-us", G_TYPE_DOUBLE,
-                              (gdouble)meta->result.timings.inference_us, NULL)));
+            gst_structure_new(
+                "sightline-inspection", "part", G_TYPE_STRING, part ? part->part_id : "", "status",
+                G_TYPE_INT, meta->status, "message", G_TYPE_STRING, meta->message, "defects",
+                G_TYPE_UINT, meta->result.count, "found", G_TYPE_STRING, found->str, "inference-us",
+                G_TYPE_DOUBLE, (gdouble)meta->result.timings.inference_us, NULL)));
 }
 
 static int inspect(SightlineDetect *self, GstBuffer *buffer, SightlineInspectionMeta *meta,
@@ -385,7 +385,8 @@ static GstFlowReturn transform_ip(GstBaseTransform *base, GstBuffer *buffer)
     const SightlinePartMeta *part = sightline_buffer_get_part_meta(buffer);
     SightlineInspectionMeta *meta = sightline_buffer_get_inspection_meta(buffer);
     struct sl_error error = {""};
-    // A decoder of ours has begun it; else what stands there is left over from the buffer's last use.
+    // A decoder of ours has begun it; else what stands there is left over from the buffer's last
+    // use.
     if (!meta || meta->done_ns) {
         meta = sightline_buffer_add_inspection_meta(buffer);
         meta->arrival_ns = meta->decoded_ns = g_get_monotonic_time() * 1000;
@@ -458,13 +459,15 @@ static void sightline_detect_class_init(SightlineDetectClass *class)
     install(object, PROP_REFERENCE, "reference", "Golden picture of the part (JPEG)");
     g_object_class_install_property(
         object, PROP_DEADLINE,
-        g_param_spec_uint("deadline-ms", "deadline-ms",
-                          "A frame that cannot be done so soon after its capture is an error; 0: none",
-                          0, G_MAXUINT, 0, flags));
+        g_param_spec_uint(
+            "deadline-ms", "deadline-ms",
+            "A frame that cannot be done so soon after its capture is an error; 0: none", 0,
+            G_MAXUINT, 0, flags));
     g_object_class_install_property(
         object, PROP_ROI_META,
         g_param_spec_boolean("roi-meta", "roi-meta",
-                             "Attach GstVideoRegionOfInterestMeta for other elements", TRUE, flags));
+                             "Attach GstVideoRegionOfInterestMeta for other elements", TRUE,
+                             flags));
     g_object_class_install_property(
         object, PROP_MESSAGES,
         g_param_spec_boolean("post-messages", "post-messages",

@@ -1,4 +1,5 @@
-// sightlinejpegdec: JPEG to grey or RGB planes; a damaged picture becomes an ERROR frame.
+// sightlinejpegdec: JPEG to grey or RGB planes; a damaged picture becomes an ERROR frame. Raw
+// pictures pass untouched, so that one pipeline serves every camera.
 #include "pipeline/elements.h"
 
 #include "inference/picture.h"
@@ -21,6 +22,7 @@ struct _SightlineJpegDec {
     GstVideoInfo info; // of what goes out
     GstBufferPool *pool;
     gboolean negotiated;
+    gboolean raw; // what comes in is no JPEG
     gint fps_n, fps_d;
 };
 
@@ -28,10 +30,10 @@ G_DEFINE_TYPE(SightlineJpegDec, sightline_jpeg_dec, GST_TYPE_ELEMENT)
 
 enum { PROP_SCALE = 1, PROP_REGION };
 
-static GstStaticPadTemplate sink_template =
-    GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS("image/jpeg"));
-static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE(
-    "src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS(GST_VIDEO_CAPS_MAKE("{ GRAY8, RGB }")));
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
+    "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS("image/jpeg; video/x-raw"));
+static GstStaticPadTemplate src_template =
+    GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS("video/x-raw"));
 
 static gint64 now_ns(void)
 {
@@ -61,9 +63,8 @@ static void get_property(GObject *object, guint id, GValue *value, GParamSpec *s
     if (id == PROP_SCALE)
         g_value_set_uint(value, self->scale);
     else
-        g_value_take_string(value,
-                            g_strdup_printf("%u,%u,%u,%u", self->region[0], self->region[1],
-                                            self->region[2], self->region[3]));
+        g_value_take_string(value, g_strdup_printf("%u,%u,%u,%u", self->region[0], self->region[1],
+                                                   self->region[2], self->region[3]));
 }
 
 static void drop_pool(SightlineJpegDec *self)
@@ -91,7 +92,7 @@ static gboolean negotiate(SightlineJpegDec *self, guint width, guint height)
         height == (guint)GST_VIDEO_INFO_HEIGHT(&self->info) &&
         !gst_pad_check_reconfigure(self->srcpad))
         return TRUE;
-    g_autoptr(GstCaps) ours = gst_pad_get_pad_template_caps(self->srcpad);
+    g_autoptr(GstCaps) ours = gst_caps_from_string(GST_VIDEO_CAPS_MAKE("{ GRAY8, RGB }"));
     g_autoptr(GstCaps) theirs = gst_pad_peer_query_caps(self->srcpad, ours);
     if (gst_caps_is_empty(theirs))
         return FALSE;
@@ -201,6 +202,8 @@ static GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *in)
     GstMapInfo map;
     GstFlowReturn flow = GST_FLOW_ERROR;
     (void)pad;
+    if (self->raw)
+        return gst_pad_push(self->srcpad, in);
     if (gst_buffer_map(in, &map, GST_MAP_READ)) {
         flow = decode_frame(self, in, &map, arrival, &out);
         gst_buffer_unmap(in, &map);
@@ -209,7 +212,26 @@ static GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *in)
     return flow == GST_FLOW_OK ? gst_pad_push(self->srcpad, out) : flow;
 }
 
-// Caps go downstream when the first picture tells its size.
+// What can come in: JPEG, or what downstream takes as it is.
+static gboolean sink_query(GstPad *pad, GstObject *parent, GstQuery *query)
+{
+    SightlineJpegDec *self = SIGHTLINE_JPEG_DEC(parent);
+    if (GST_QUERY_TYPE(query) != GST_QUERY_CAPS)
+        return gst_pad_query_default(pad, parent, query);
+    g_autoptr(GstCaps) caps = gst_caps_from_string("image/jpeg");
+    caps = gst_caps_merge(g_steal_pointer(&caps), gst_pad_peer_query_caps(self->srcpad, NULL));
+    GstCaps *filter;
+    gst_query_parse_caps(query, &filter);
+    if (filter) {
+        GstCaps *narrowed = gst_caps_intersect_full(filter, caps, GST_CAPS_INTERSECT_FIRST);
+        gst_caps_unref(caps);
+        caps = narrowed;
+    }
+    gst_query_set_caps_result(query, caps);
+    return TRUE;
+}
+
+// JPEG's caps go downstream when the first picture tells its size.
 static gboolean sink_event(GstPad *pad, GstObject *parent, GstEvent *event)
 {
     SightlineJpegDec *self = SIGHTLINE_JPEG_DEC(parent);
@@ -221,7 +243,10 @@ static gboolean sink_event(GstPad *pad, GstObject *parent, GstEvent *event)
     self->fps_d = 1;
     gst_structure_get_fraction(gst_caps_get_structure(caps, 0), "framerate", &self->fps_n,
                                &self->fps_d);
-    self->negotiated = FALSE;
+    drop_pool(self);
+    self->raw = !gst_structure_has_name(gst_caps_get_structure(caps, 0), "image/jpeg");
+    if (self->raw)
+        return gst_pad_push_event(self->srcpad, event);
     gst_event_unref(event);
     return TRUE;
 }
@@ -251,6 +276,7 @@ static void sightline_jpeg_dec_init(SightlineJpegDec *self)
     self->sinkpad = gst_pad_new_from_static_template(&sink_template, "sink");
     gst_pad_set_chain_function(self->sinkpad, chain);
     gst_pad_set_event_function(self->sinkpad, sink_event);
+    gst_pad_set_query_function(self->sinkpad, sink_query);
     gst_element_add_pad(GST_ELEMENT(self), self->sinkpad);
     self->srcpad = gst_pad_new_from_static_template(&src_template, "src");
     gst_pad_use_fixed_caps(self->srcpad);
@@ -271,8 +297,8 @@ static void sightline_jpeg_dec_class_init(SightlineJpegDecClass *class)
     g_object_class_install_property(
         object, PROP_REGION,
         g_param_spec_string("region", "region",
-                            "x,y,width,height in pixels of the full picture; empty: all of it", NULL,
-                            flags));
+                            "x,y,width,height in pixels of the full picture; empty: all of it",
+                            NULL, flags));
     gst_element_class_add_static_pad_template(element, &sink_template);
     gst_element_class_add_static_pad_template(element, &src_template);
     gst_element_class_set_static_metadata(

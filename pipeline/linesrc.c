@@ -107,8 +107,8 @@ static void get_property(GObject *object, guint id, GValue *value, GParamSpec *s
 static gboolean encode(SightlineLineSrc *self, const guint8 *pixels, gsize *size)
 {
     const guint width = (guint)GST_VIDEO_INFO_WIDTH(&self->info);
-    const struct sl_picture picture = {SL_PIXELS_GREY, width,
-                                       (guint)GST_VIDEO_INFO_HEIGHT(&self->info), {pixels}, {width}};
+    const struct sl_picture picture = {
+        SL_PIXELS_GREY, width, (guint)GST_VIDEO_INFO_HEIGHT(&self->info), {pixels}, {width}};
     struct sl_error error = {""};
     if (sl_jpeg_encode(&picture, (int)self->quality, &self->encoded, &self->encoded_capacity, size,
                        &error) == 0)
@@ -156,7 +156,8 @@ static gboolean set_caps(GstBaseSrc *base, GstCaps *caps)
     gst_structure_get_int(s, "height", &height);
     gst_structure_get_fraction(s, "framerate", &fps_n, &fps_d);
     if (width < 1 || height < 1 ||
-        !gst_video_info_set_format(&self->info, GST_VIDEO_FORMAT_GRAY8, (guint)width, (guint)height))
+        !gst_video_info_set_format(&self->info, GST_VIDEO_FORMAT_GRAY8, (guint)width,
+                                   (guint)height))
         return FALSE;
     GST_VIDEO_INFO_FPS_N(&self->info) = fps_n;
     GST_VIDEO_INFO_FPS_D(&self->info) = fps_d;
@@ -283,10 +284,9 @@ static void install(GObjectClass *class, guint id, const char *name, const char 
 static void install_count(GObjectClass *class, guint id, const char *name, const char *blurb,
                           guint least, guint most, guint usual)
 {
-    g_object_class_install_property(
-        class, id,
-        g_param_spec_uint(name, name, blurb, least, most, usual,
-                          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS));
+    g_object_class_install_property(class, id,
+                                    g_param_spec_uint(name, name, blurb, least, most, usual,
+                                                      G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS));
 }
 
 static void sightline_line_src_class_init(SightlineLineSrcClass *class)
@@ -313,9 +313,9 @@ static void sightline_line_src_class_init(SightlineLineSrcClass *class)
     install(object, PROP_NOISE, "noise", "Sigma of the sensor (grey levels)", 40, usual->noise);
     install(object, PROP_LIGHT, "light", "Unevenness of the light", 0.5, usual->light);
     gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(class), &src_template);
-    gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(class), "Simulated line", "Source/Video",
-                                          "Circuit boards with known defects on a conveyor",
-                                          "Sightline");
+    gst_element_class_set_static_metadata(
+        GST_ELEMENT_CLASS(class), "Simulated line", "Source/Video",
+        "Circuit boards with known defects on a conveyor", "Sightline");
     base->set_caps = set_caps;
     base->fixate = fixate;
     base->decide_allocation = decide_allocation;

@@ -89,9 +89,10 @@ const GstMetaInfo *sightline_part_meta_get_info(void)
 {
     static gsize info;
     if (g_once_init_enter(&info))
-        g_once_init_leave(&info, (gsize)gst_meta_register(sightline_part_meta_api_get_type(),
-                                                          "SightlinePartMeta", sizeof(SightlinePartMeta),
-                                                          part_init, part_free, part_transform));
+        g_once_init_leave(&info,
+                          (gsize)gst_meta_register(sightline_part_meta_api_get_type(),
+                                                   "SightlinePartMeta", sizeof(SightlinePartMeta),
+                                                   part_init, part_free, part_transform));
     return (const GstMetaInfo *)info;
 }
 
@@ -99,9 +100,10 @@ const GstMetaInfo *sightline_inspection_meta_get_info(void)
 {
     static gsize info;
     if (g_once_init_enter(&info))
-        g_once_init_leave(&info, (gsize)gst_meta_register(sightline_inspection_meta_api_get_type(),
-                                                          "SightlineInspectionMeta", sizeof(SightlineInspectionMeta),
-                                                          inspection_init, NULL, inspection_transform));
+        g_once_init_leave(&info, (gsize)gst_meta_register(
+                                     sightline_inspection_meta_api_get_type(),
+                                     "SightlineInspectionMeta", sizeof(SightlineInspectionMeta),
+                                     inspection_init, NULL, inspection_transform));
     return (const GstMetaInfo *)info;
 }
 
@@ -111,7 +113,8 @@ SightlinePartMeta *sightline_buffer_add_part_meta(GstBuffer *buffer)
 {
     SightlinePartMeta *meta = sightline_buffer_get_part_meta(buffer);
     if (!meta) {
-        meta = (SightlinePartMeta *)gst_buffer_add_meta(buffer, sightline_part_meta_get_info(), NULL);
+        meta =
+            (SightlinePartMeta *)gst_buffer_add_meta(buffer, sightline_part_meta_get_info(), NULL);
         GST_META_FLAG_SET(meta, GST_META_FLAG_POOLED);
         return meta;
     }

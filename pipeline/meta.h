@@ -19,7 +19,7 @@ typedef struct {
     GstMeta meta;
     gchar part_id[64];
     gint64 capture_ns;      // CLOCK_MONOTONIC
-    GstBuffer *reference;   // golden picture of this part, JPEG or raw grey; NULL: the recipe's
+    GstBuffer *reference;   // golden picture of this part, JPEG; NULL: the recipe's
     guint reference_serial; // changes when the reference does, so that nobody prepares it twice
     gint n_truth;           // −1: not known
     struct sl_detection truth[SL_PART_MAX_TRUTH]; // score 1
@@ -47,6 +47,9 @@ const GstMetaInfo *sightline_inspection_meta_get_info(void);
 // Adds one, or gives back the one that is there, cleared.
 SightlinePartMeta *sightline_buffer_add_part_meta(GstBuffer *buffer);
 SightlineInspectionMeta *sightline_buffer_add_inspection_meta(GstBuffer *buffer);
+
+// Copies all but the GstMeta header; takes a reference to the reference picture.
+void sightline_part_meta_copy(const SightlinePartMeta *from, SightlinePartMeta *to);
 
 G_END_DECLS
 

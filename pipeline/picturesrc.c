@@ -28,8 +28,8 @@ G_DEFINE_TYPE(SightlinePictureSrc, sightline_picture_src, GST_TYPE_PUSH_SRC)
 
 enum { PROP_LOCATION = 1, PROP_RATE, PROP_LOOP };
 
-static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE(
-    "src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS("image/jpeg"));
+static GstStaticPadTemplate src_template =
+    GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS("image/jpeg"));
 
 static void set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
 {
@@ -196,10 +196,9 @@ static void sightline_picture_src_class_init(SightlinePictureSrcClass *class)
         object, PROP_LOOP,
         g_param_spec_boolean("loop", "loop", "Begin again after the last", FALSE, flags));
     gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(class), &src_template);
-    gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(class), "Pictures of a folder",
-                                          "Source/Image",
-                                          "JPEG files with templates and truth where known",
-                                          "Sightline");
+    gst_element_class_set_static_metadata(
+        GST_ELEMENT_CLASS(class), "Pictures of a folder", "Source/Image",
+        "JPEG files with templates and truth where known", "Sightline");
     base->start = start;
     base->stop = stop;
     base->get_times = get_times;

@@ -1,4 +1,4 @@
-// The plug-in's entry point.
+// The elements under their names.
 #include "pipeline/elements.h"
 
 gboolean sightline_elements_register(GstPlugin *plugin)
@@ -12,10 +12,3 @@ gboolean sightline_elements_register(GstPlugin *plugin)
            gst_element_register(plugin, "sightlinedetect", GST_RANK_NONE,
                                 sightline_detect_get_type());
 }
-
-#ifdef SIGHTLINE_PLUGIN
-#define PACKAGE "sightline"
-GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, sightline,
-                  "Visual inspection of parts", sightline_elements_register, SIGHTLINE_VERSION,
-                  "Apache-2.0", "Sightline", "Sightline")
-#endif

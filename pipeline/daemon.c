@@ -1,0 +1,314 @@
+// Cameras and broker of one configuration, and its change while running.
+#include "pipeline/daemon.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct sl_daemon {
+    gchar *path;
+    struct sl_config *config;
+    GPtrArray *cameras; // struct sl_camera, in the order of the configuration
+    GPtrArray *retired; // configurations that running cameras still use
+    struct sl_publisher *publisher;
+    gchar *reload_problem;
+    GHashTable *last_health; // camera name -> state and reasons, to publish changes at once
+    gint64 last_report_us;
+    GMutex lock; // guards cameras against commands, and what follows
+    struct sl_summary summary;
+    guint64 limit;
+};
+
+// On a camera's threads.
+static void on_verdict(void *ctx, const struct sl_verdict *verdict)
+{
+    struct sl_daemon *daemon = ctx;
+    g_mutex_lock(&daemon->lock);
+    const gboolean wanted = daemon->limit == 0 || daemon->summary.parts < daemon->limit;
+    if (wanted)
+        sl_summary_add(&daemon->summary, verdict);
+    g_mutex_unlock(&daemon->lock);
+    if (wanted)
+        sl_publisher_verdict(daemon->publisher, verdict);
+}
+
+static struct sl_camera *find_camera(struct sl_daemon *daemon, const char *name)
+{
+    for (guint i = 0; i < daemon->cameras->len; i++) {
+        struct sl_camera *camera = g_ptr_array_index(daemon->cameras, i);
+        if (!strcmp(sl_camera_config(camera)->name, name))
+            return camera;
+    }
+    return NULL;
+}
+
+static int command_trigger(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
+                           char *message, size_t size)
+{
+    struct sl_daemon *daemon = ctx;
+    const cJSON *id = cJSON_GetObjectItemCaseSensitive(arguments, "part_id");
+    (void)data;
+    struct sl_camera *camera = find_camera(daemon, name);
+    const int status =
+        camera ? sl_camera_trigger(camera, cJSON_IsString(id) ? id->valuestring : NULL) : -ENOENT;
+    if (status == -EBUSY)
+        g_snprintf(message, size, "a part is under way");
+    else if (status == -ENOTSUP)
+        g_snprintf(message, size, "camera '%s' judges every frame (part.mode is free-run)", name);
+    else if (status < 0)
+        g_snprintf(message, size, "no camera '%s'", name);
+    return status;
+}
+
+static int command_status(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
+                          char *message, size_t size)
+{
+    struct sl_daemon *daemon = ctx;
+    struct sl_camera *camera = find_camera(daemon, name);
+    struct sl_publisher_stats broker = {0};
+    (void)arguments;
+    if (!camera) {
+        g_snprintf(message, size, "no camera '%s'", name);
+        return -ENOENT;
+    }
+    g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
+    sl_camera_get_status(camera, status);
+    g_autofree gchar *health =
+        sl_report_health(sl_camera_config(camera), status, &broker, daemon->reload_problem);
+    *data = cJSON_Parse(health);
+    return 0;
+}
+
+static const struct sl_command_argument trigger_arguments[] = {
+    {"part_id", SL_ARGUMENT_STRING, false, 1, 63},
+    {NULL, 0, false, 0, 0},
+};
+static const struct sl_command_argument no_arguments[] = {{NULL, 0, false, 0, 0}};
+static const struct sl_command commands[] = {
+    {"trigger", "Judge one part", trigger_arguments, command_trigger},
+    {"status", "The camera's health", no_arguments, command_status},
+};
+
+static struct sl_config *load(const gchar *path, GError **error)
+{
+    struct sl_config *config = NULL;
+    struct sl_yaml_error problem = {""};
+    if (sl_config_load(path, &config, &problem) == 0)
+        return config;
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s", problem.message);
+    return NULL;
+}
+
+static gboolean start_publisher(struct sl_daemon *daemon, GError **error)
+{
+    const guint count = daemon->config->cameras_count;
+    g_autofree const char **names = g_new0(const char *, count + 1);
+    for (guint i = 0; i < count; i++)
+        names[i] = daemon->config->cameras[i].name;
+    daemon->publisher = sl_publisher_new(&daemon->config->broker, names, count, commands,
+                                         G_N_ELEMENTS(commands), daemon, error);
+    return daemon->publisher != NULL;
+}
+
+static void announce(struct sl_daemon *daemon, struct sl_camera *camera)
+{
+    g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
+    sl_camera_get_status(camera, status);
+    g_autofree gchar *info = sl_report_info(sl_camera_config(camera), status);
+    sl_publisher_state(daemon->publisher, sl_camera_config(camera)->name, SL_STATE_INFO, info);
+}
+
+static gboolean start_camera(struct sl_daemon *daemon, const struct sl_config_camera *config,
+                             GError **error)
+{
+    struct sl_camera *camera = sl_camera_new(config, on_verdict, daemon, error);
+    if (!camera)
+        return FALSE;
+    g_ptr_array_add(daemon->cameras, camera);
+    announce(daemon, camera);
+    return TRUE;
+}
+
+static gboolean start_all(struct sl_daemon *daemon, GError **error)
+{
+    if (!start_publisher(daemon, error))
+        return FALSE;
+    for (guint i = 0; i < daemon->config->cameras_count; i++)
+        if (!start_camera(daemon, &daemon->config->cameras[i], error))
+            return FALSE;
+    return TRUE;
+}
+
+static void stop_all(struct sl_daemon *daemon)
+{
+    for (guint i = 0; i < daemon->cameras->len; i++)
+        sl_camera_free(g_ptr_array_index(daemon->cameras, i));
+    g_ptr_array_set_size(daemon->cameras, 0);
+    sl_publisher_free(daemon->publisher, 1500);
+    daemon->publisher = NULL;
+}
+
+static void free_config(gpointer config)
+{
+    sl_config_free(config);
+}
+
+struct sl_daemon *sl_daemon_new(const gchar *path, GError **error)
+{
+    struct sl_config *config = load(path, error);
+    if (!config)
+        return NULL;
+    struct sl_daemon *daemon = g_new0(struct sl_daemon, 1);
+    g_mutex_init(&daemon->lock);
+    daemon->path = g_strdup(path);
+    daemon->config = config;
+    daemon->cameras = g_ptr_array_new();
+    daemon->retired = g_ptr_array_new_with_free_func(free_config);
+    daemon->last_health = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    if (start_all(daemon, error))
+        return daemon;
+    sl_daemon_free(daemon);
+    return NULL;
+}
+
+void sl_daemon_free(struct sl_daemon *daemon)
+{
+    if (!daemon)
+        return;
+    stop_all(daemon);
+    g_ptr_array_unref(daemon->cameras);
+    g_ptr_array_unref(daemon->retired);
+    g_hash_table_unref(daemon->last_health);
+    sl_config_free(daemon->config);
+    g_mutex_clear(&daemon->lock);
+    g_free(daemon->reload_problem);
+    g_free(daemon->path);
+    g_free(daemon);
+}
+
+void sl_daemon_limit(struct sl_daemon *daemon, guint64 parts)
+{
+    g_mutex_lock(&daemon->lock);
+    daemon->limit = parts;
+    g_mutex_unlock(&daemon->lock);
+}
+
+gboolean sl_daemon_finished(struct sl_daemon *daemon)
+{
+    g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
+    g_mutex_lock(&daemon->lock);
+    const gboolean reached = daemon->limit > 0 && daemon->summary.parts >= daemon->limit;
+    g_mutex_unlock(&daemon->lock);
+    if (reached)
+        return TRUE;
+    for (guint i = 0; i < daemon->cameras->len; i++) {
+        sl_camera_get_status(g_ptr_array_index(daemon->cameras, i), status);
+        if (status->state != SL_CAMERA_ENDED)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+// Takes over the running cameras whose section is the same.
+static gboolean change_cameras(struct sl_daemon *daemon, struct sl_config *config, GError **error)
+{
+    GPtrArray *old = daemon->cameras;
+    gboolean good = TRUE;
+    daemon->cameras = g_ptr_array_new();
+    for (guint i = 0; i < old->len; i++) {
+        struct sl_camera *camera = g_ptr_array_index(old, i);
+        gboolean same = FALSE;
+        for (guint k = 0; k < config->cameras_count; k++)
+            same |= sl_config_camera_equal(sl_camera_config(camera), &config->cameras[k]);
+        if (same)
+            g_ptr_array_add(daemon->cameras, camera);
+        else
+            sl_camera_free(camera);
+    }
+    g_ptr_array_unref(old);
+    for (guint k = 0; k < config->cameras_count; k++)
+        if (!find_camera(daemon, config->cameras[k].name))
+            good = start_camera(daemon, &config->cameras[k], good ? error : NULL) && good;
+    return good;
+}
+
+static gboolean same_names(const struct sl_config *a, const struct sl_config *b)
+{
+    if (a->cameras_count != b->cameras_count)
+        return FALSE;
+    for (guint i = 0; i < a->cameras_count; i++)
+        if (strcmp(a->cameras[i].name, b->cameras[i].name))
+            return FALSE;
+    return TRUE;
+}
+
+void sl_daemon_reload(struct sl_daemon *daemon)
+{
+    g_autoptr(GError) error = NULL;
+    struct sl_config *config = load(daemon->path, &error);
+    if (config) {
+        g_ptr_array_add(daemon->retired, daemon->config);
+        const struct sl_config *before = daemon->config;
+        daemon->config = config;
+        if (same_names(before, config) &&
+            sl_config_broker_equal(&before->broker, &config->broker)) {
+            change_cameras(daemon, config, &error);
+        } else {
+            stop_all(daemon);
+            start_all(daemon, &error);
+            g_ptr_array_set_size(daemon->retired, 0);
+        }
+    }
+    g_free(daemon->reload_problem);
+    daemon->reload_problem = error ? g_strdup(error->message) : NULL;
+    if (error)
+        g_warning("%s; %s", error->message,
+                  config ? "this camera does not run" : "the running configuration stays");
+    else
+        g_message("configuration reloaded");
+}
+
+// The part of health that does not change by itself.
+static gboolean health_changed(struct sl_daemon *daemon, const gchar *camera, const gchar *health)
+{
+    const gchar *end = strstr(health, ",\"last_verdict_age_ms\"");
+    g_autofree gchar *state = g_strndup(health, end ? (gsize)(end - health) : strlen(health));
+    const gchar *before = g_hash_table_lookup(daemon->last_health, camera);
+    if (before && !strcmp(before, state))
+        return FALSE;
+    g_hash_table_insert(daemon->last_health, g_strdup(camera), g_steal_pointer(&state));
+    return TRUE;
+}
+
+static void report(struct sl_daemon *daemon, struct sl_camera *camera, gboolean due)
+{
+    const struct sl_config_camera *config = sl_camera_config(camera);
+    g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
+    struct sl_publisher_stats broker;
+    sl_camera_get_status(camera, status);
+    sl_publisher_stats(daemon->publisher, &broker);
+    g_autofree gchar *health = sl_report_health(config, status, &broker, daemon->reload_problem);
+    if (health_changed(daemon, config->name, health) || due)
+        sl_publisher_state(daemon->publisher, config->name, SL_STATE_HEALTH, health);
+    if (!due)
+        return;
+    g_autofree gchar *metrics = sl_report_metrics(status, &broker);
+    sl_publisher_state(daemon->publisher, config->name, SL_STATE_METRICS, metrics);
+}
+
+void sl_daemon_tick(struct sl_daemon *daemon)
+{
+    const gint64 now = g_get_monotonic_time();
+    const gint64 interval = (gint64)daemon->config->metrics_interval_s * G_TIME_SPAN_SECOND;
+    const gboolean due = daemon->last_report_us == 0 || now - daemon->last_report_us >= interval;
+    if (due)
+        daemon->last_report_us = now;
+    for (guint i = 0; i < daemon->cameras->len; i++)
+        report(daemon, g_ptr_array_index(daemon->cameras, i), due);
+}
+
+void sl_daemon_summary(struct sl_daemon *daemon, struct sl_summary *out)
+{
+    g_mutex_lock(&daemon->lock);
+    *out = daemon->summary;
+    g_mutex_unlock(&daemon->lock);
+}
