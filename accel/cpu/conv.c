@@ -136,6 +136,33 @@ static void prepare_nhwc(const struct rows *rows, int64_t row, int64_t first, in
         convert(conv, x, y, conv->depth);
 }
 
+// Planes side by side become pixels; the value between channels and depth meets zero weights.
+static void interleave_f32(const struct conv *conv, const float *x, int64_t plane, float *y,
+                           int64_t count)
+{
+    for (int64_t c = 0; c < conv->channels; c++)
+        for (int64_t i = 0; i < count; i++)
+            y[i * conv->depth + c] = x[c * plane + i];
+}
+
+static void interleave_s16(const struct conv *conv, const uint8_t *x, int64_t plane, int16_t *y,
+                           int64_t count)
+{
+    for (int64_t c = 0; c < conv->channels; c++)
+        for (int64_t i = 0; i < count; i++)
+            conv->kernels->widen(x + c * plane + i, y + i * conv->depth + c, 1, conv->x_zero,
+                                 conv->x_dtype == SL_I8);
+}
+
+static void interleave_u8(const struct conv *conv, const uint8_t *x, int64_t plane, uint8_t *y,
+                          int64_t count)
+{
+    uint8_t flip = conv->x_dtype == SL_I8 ? 0x80 : 0;
+    for (int64_t c = 0; c < conv->channels; c++)
+        for (int64_t i = 0; i < count; i++)
+            y[i * conv->depth + c] = x[c * plane + i] ^ flip;
+}
+
 static void prepare_plain(const struct rows *rows, int64_t row, int64_t first, int64_t count,
                           unsigned char *y)
 {
@@ -146,12 +173,13 @@ static void prepare_plain(const struct rows *rows, int64_t row, int64_t first, i
                                     count, conv->x_zero, conv->x_dtype == SL_I8);
         return;
     }
-    size_t element = sl_dtype_size(conv->x_dtype);
-    size_t y_element = conv_formats[conv->kind].x_element;
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t c = 0; c < conv->channels; c++)
-            convert(conv, rows->x + (size_t)(c * plane + at + i) * element,
-                    y + (size_t)(i * conv->depth + c) * y_element, 1);
+    if (conv->kind == CONV_F32)
+        interleave_f32(conv, (const float *)(const void *)rows->x + at, plane, (float *)(void *)y,
+                       count);
+    else if (conv->kind == CONV_S16)
+        interleave_s16(conv, rows->x + at, plane, (int16_t *)(void *)y, count);
+    else
+        interleave_u8(conv, rows->x + at, plane, y, count);
 }
 
 static void prepare(const struct rows *rows, int64_t row, unsigned char *y)

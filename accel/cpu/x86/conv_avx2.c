@@ -2,40 +2,11 @@
 //
 // Six output pixels by sixteen output channels stay in twelve registers. INT8 products are formed
 // by vpmaddwd on widened operands, which is exact; vpmaddubsw would saturate.
-#include "accel/cpu/kernels.h"
+#include "accel/cpu/x86/epilogue_avx2.h"
 
-#include <immintrin.h>
 #include <string.h>
 
-#define TILE     6
-#define INLINE   static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 8")
-
-INLINE __m256 clamp(__m256 x, const struct cpu_epilogue *e)
-{
-    __m256 raised = _mm256_max_ps(x, _mm256_set1_ps(e->low));
-    return _mm256_min_ps(raised, _mm256_set1_ps(e->high));
-}
-
-// Sixteen sums become sixteen bytes or floats.
-INLINE void store_sums(const struct cpu_epilogue *e, __m256i low, __m256i high, char *y)
-{
-    __m256 a = clamp(_mm256_mul_ps(_mm256_cvtepi32_ps(low), _mm256_loadu_ps(e->multiplier)), e);
-    __m256 b =
-        clamp(_mm256_mul_ps(_mm256_cvtepi32_ps(high), _mm256_loadu_ps(e->multiplier + 8)), e);
-    if (e->to_real) {
-        _mm256_storeu_ps((float *)(void *)y, a);
-        _mm256_storeu_ps((float *)(void *)y + 8, b);
-        return;
-    }
-    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
-    words =
-        _mm256_add_epi16(_mm256_permute4x64_epi64(words, 0xD8), _mm256_set1_epi16((short)e->zero));
-    words = _mm256_and_si256(words, _mm256_set1_epi16(0xFF));
-    __m128i bytes =
-        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    _mm_storeu_si128((__m128i *)(void *)y, bytes);
-}
+#define TILE 6
 
 INLINE __m256i broadcast_pair(const char *x)
 {
@@ -91,12 +62,8 @@ INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int co
             }
         }
     }
-    UNROLLED for (int p = 0; p < count; p++)
-    {
-        float *y = (float *)(void *)((char *)row->y + (size_t)(first + p) * row->y_step);
-        _mm256_storeu_ps(y, clamp(low[p], row->epilogue));
-        _mm256_storeu_ps(y + 8, clamp(high[p], row->epilogue));
-    }
+    UNROLLED for (int p = 0; p < count; p++) store_reals(
+        row->epilogue, low[p], high[p], (char *)row->y + (size_t)(first + p) * row->y_step);
 }
 
 #define DEFINE_ROW(name, tile)                                                                     \
