@@ -45,6 +45,8 @@ static int parse_config(const char *text, struct config *out, struct sl_error *e
                             text, strlen(text), sizeof(room.wanted) - 1);
     size_t head = strcspn(text, ",");
     out->name_length = strcspn(text, ":,");
+    if (text[head] && !text[head + 1])
+        return sl_error_set(error, -EINVAL, "accelerator '%s': no options behind the comma", text);
     out->options = text[head] ? text + head + 1 : "";
     out->device[0] = '\0';
     if (out->name_length == head)
