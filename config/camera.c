@@ -278,7 +278,6 @@ static int finish_v4l2(struct check *check, uint32_t i, struct sl_config_v4l2 *v
 static void finish_line(struct sl_config_line *line)
 {
     set_rate(&line->rate, 2);
-    set_rate(&line->light, 1);
     set_number(&line->width, 640);
     set_number(&line->height, 640);
     set_number(&line->format, SL_FORMAT_MJPEG);

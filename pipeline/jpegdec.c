@@ -24,6 +24,7 @@ struct _SightlineJpegDec {
     gboolean negotiated;
     gboolean raw; // what comes in is no JPEG
     gint fps_n, fps_d;
+    GstEvent *segment; // waits for the caps, which must go first
 };
 
 G_DEFINE_TYPE(SightlineJpegDec, sightline_jpeg_dec, GST_TYPE_ELEMENT)
@@ -102,6 +103,8 @@ static gboolean negotiate(SightlineJpegDec *self, guint width, guint height)
     caps = gst_caps_fixate(g_steal_pointer(&caps));
     self->negotiated = gst_video_info_from_caps(&self->info, caps) &&
                        gst_pad_set_caps(self->srcpad, caps) && make_pool(self, caps);
+    if (self->negotiated && self->segment)
+        gst_pad_push_event(self->srcpad, g_steal_pointer(&self->segment));
     return self->negotiated;
 }
 
@@ -235,6 +238,12 @@ static gboolean sink_query(GstPad *pad, GstObject *parent, GstQuery *query)
 static gboolean sink_event(GstPad *pad, GstObject *parent, GstEvent *event)
 {
     SightlineJpegDec *self = SIGHTLINE_JPEG_DEC(parent);
+    if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT && !self->raw) {
+        gst_event_take(&self->segment, event);
+        if (self->negotiated)
+            gst_pad_push_event(self->srcpad, g_steal_pointer(&self->segment));
+        return TRUE;
+    }
     if (GST_EVENT_TYPE(event) != GST_EVENT_CAPS)
         return gst_pad_event_default(pad, parent, event);
     GstCaps *caps;
@@ -263,6 +272,7 @@ static GstStateChangeReturn change_state(GstElement *element, GstStateChange tra
         GST_ELEMENT_CLASS(sightline_jpeg_dec_parent_class)->change_state(element, transition);
     if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
         drop_pool(self);
+        gst_clear_event(&self->segment);
         sl_jpeg_free(self->jpeg);
         self->jpeg = NULL;
     }

@@ -130,7 +130,7 @@ static void fills_in_defaults(void **state)
     assert_int_equal(camera->source.stall_ms, 1000);
     assert_int_equal(camera->source.line->width, 640);
     assert_int_equal(camera->source.line->format, SL_FORMAT_MJPEG);
-    assert_true(camera->source.line->light == 1.0);
+    assert_true(camera->source.line->light == 0);
     assert_true(camera->source.line->defect_rate == 0.0);
     assert_string_equal(camera->model.path, in_folder("models/pcb"));
     assert_string_equal(camera->model.backend, "cpu");
