@@ -1,0 +1,156 @@
+#!/bin/bash
+# The first thing to run: installs, builds, starts a private broker on a free loopback port,
+# inspects boards with the shipped detector and shows the verdicts live.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+usage() {
+    cat <<'TEXT'
+usage: deploy/demo.sh [--parts N] [--pictures DIR] [--rate R] [--port P] [--json] [--no-install]
+  --parts N       stop after N parts (default: until Ctrl-C; with --pictures: every picture once)
+  --pictures DIR  inspect the pictures of a directory (NAME_test.jpg with NAME_temp.jpg and NAME.txt)
+                  instead of the simulated line
+  --rate R        parts per second (default 10)
+  --port P        the broker's port (default: a free one)
+  --json          progress on standard error, one JSON object as the last line of standard output
+  --no-install    do not install Debian packages
+TEXT
+}
+
+fail() {
+    echo "demo.sh: $*" >&2
+    exit 1
+}
+
+is_number() {
+    [[ $1 =~ ^[1-9][0-9]{0,8}$ ]]
+}
+
+parts=0 pictures= rate=10 port= json=no install=yes
+while [ $# -gt 0 ]; do
+    case $1 in
+    --parts | --pictures | --rate | --port)
+        [ $# -gt 1 ] || fail "$1 needs a value"
+        printf -v "${1#--}" %s "$2"
+        shift
+        ;;
+    --json) json=yes ;;
+    --no-install) install=no ;;
+    --help) usage; exit 0 ;;
+    *) echo "demo.sh: unknown option '$1'" >&2; usage >&2; exit 2 ;;
+    esac
+    shift
+done
+[ "$parts" = 0 ] || is_number "$parts" || fail "--parts: expected a number above 0, found '$parts'"
+[ -z "$port" ] || { is_number "$port" && [ "$port" -le 65535 ]; } ||
+    fail "--port: expected 1 to 65535, found '$port'"
+[[ $rate =~ ^[0-9]{1,3}(\.[0-9]+)?$ ]] || fail "--rate: expected parts per second, found '$rate'"
+[ -z "$pictures" ] || [ -d "$pictures" ] || fail "--pictures: no directory '$pictures'"
+
+# Everything for people goes to descriptor 3, so that --json leaves standard output to the summary.
+if [ "$json" = yes ]; then exec 3>&2; else exec 3>&1; fi
+
+work=$(mktemp -d)
+daemon= broker= watch=
+stop() {
+    for process in $watch $daemon $broker; do
+        kill "$process" 2>/dev/null || true
+    done
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap stop EXIT
+
+build() {
+    local log=$work/build.log
+    [ "$install" = no ] || "$here/deploy/install-packages.sh" "$here/deploy/packages.txt"
+    if [ ! -f "$here/build/CMakeCache.txt" ]; then
+        echo "Configuring ..." >&3
+        (cd "$here" && cmake --preset release -DSIGHTLINE_TESTS=OFF) >"$log" 2>&1 || { cat "$log" >&2; fail "configuring failed"; }
+    fi
+    echo "Building ..." >&3
+    cmake --build "$here/build" >"$log" 2>&1 || { tail -n 50 "$log" >&2; fail "the build failed"; }
+}
+
+# A broker with a user and a password, reachable from this machine only.
+start_broker() {
+    local try wanted=$port
+    password=$(head -c 18 /dev/urandom | base64)
+    (umask 077; echo "$password" >"$work/password"; : >"$work/users")
+    mosquitto_passwd -b "$work/users" demo "$password"
+    # Started by root, Mosquitto changes to its own user; here it may stay who it is.
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        [ -n "$wanted" ] || port=$((20000 + RANDOM % 20000))
+        cat >"$work/mosquitto.conf" <<CONF
+listener $port 127.0.0.1
+allow_anonymous false
+password_file $work/users
+persistence false
+set_tcp_nodelay true
+user $(id -un)
+CONF
+        mosquitto -c "$work/mosquitto.conf" >"$work/mosquitto.log" 2>&1 &
+        broker=$!
+        for _ in $(seq 50); do
+            kill -0 "$broker" 2>/dev/null || break
+            if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+            sleep 0.1
+        done
+        kill "$broker" 2>/dev/null || true
+        [ -z "$wanted" ] || break
+    done
+    cat "$work/mosquitto.log" >&2
+    fail "the broker did not start${wanted:+ on port $wanted}"
+}
+
+write_configuration() {
+    if [ -n "$pictures" ]; then
+        source="type: pictures
+      pictures: {directory: $(cd "$pictures" && pwd), rate: $rate, loop: false}"
+    else
+        source="type: line
+      line: {rate: $rate, defect_rate: 0.3, blur_px: 0.5, noise: 3, light: 0.08, shift_px: 6, rotation_deg: 0.5}"
+    fi
+    cat >"$work/camera.yaml" <<YAML
+schema: 1
+broker: {host: 127.0.0.1, port: $port, username: demo, password_file: password}
+cameras:
+  - name: demo
+    source:
+      $source
+    model: {path: $here/deploy/models/pcb}
+    part: {mode: free-run, deadline_ms: 1000, recipe: pcb}
+YAML
+}
+
+build
+PATH=$PATH:/usr/sbin
+start_broker
+write_configuration
+echo "Broker on 127.0.0.1:$port (user demo, password in $work/password); topics below sightline/demo/" >&3
+
+summary=$work/summary.json
+options=(--summary "$summary")
+[ "$parts" = 0 ] || options+=(--parts "$parts")
+"$here/build/sightlined" "$work/camera.yaml" "${options[@]}" >"$work/daemon.out" 2>"$work/daemon.log" &
+daemon=$!
+
+# Verdicts go to the terminal until the daemon is done or Ctrl-C is pressed.
+trap 'kill -TERM "$daemon" 2>/dev/null || true' INT
+"$here/build/sightline" watch --port "$port" --username demo --password-file "$work/password" >&3 &
+watch=$!
+status=0
+while kill -0 "$daemon" 2>/dev/null; do
+    wait "$daemon" && status=0 || status=$?
+done
+kill "$watch" 2>/dev/null || true
+wait "$watch" 2>/dev/null || true
+watch=
+
+if [ ! -s "$summary" ]; then
+    cat "$work/daemon.log" >&2
+    fail "the daemon ended with status $status and no summary"
+fi
+{ echo; cat "$work/daemon.out"; } >&3
+grep -v '^$' "$work/daemon.log" >&2 || true
+[ "$json" = no ] || cat "$summary"
