@@ -134,7 +134,7 @@ enum sl_binary {
     SL_BINARY_POW = 5,
     SL_BINARY_MIN = 6,
     SL_BINARY_MAX = 7,
-    SL_BINARY_MOD = 8, // sign of the divisor
+    SL_BINARY_MOD = 8, // integers: sign of the divisor; real numbers: as FMOD
     SL_BINARY_EQUAL = 9,
     SL_BINARY_LESS = 10,
     SL_BINARY_LESS_EQUAL = 11,

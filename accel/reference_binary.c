@@ -53,12 +53,6 @@ static float max_real(float a, float b)
     return a > b || isnan(a) ? a : b;
 }
 
-static float modulo_real(float a, float b)
-{
-    float rest = fmodf(a, b);
-    return rest != 0.0f && (rest < 0.0f) != (b < 0.0f) ? rest + b : rest;
-}
-
 static void row_f32(ROW_ARGUMENTS)
 {
     const struct binary *op = ctx;
@@ -81,9 +75,6 @@ static void row_f32(ROW_ARGUMENTS)
         break;
     case SL_BINARY_MAX:
         ROW(float, float, float, max_real(A, B));
-        break;
-    case SL_BINARY_MOD:
-        ROW(float, float, float, modulo_real(A, B));
         break;
     default:
         ROW(float, float, float, fmodf(A, B));

@@ -31,6 +31,13 @@ struct resize {
     unsigned char *y;
 };
 
+// The length that ONNX means by "resized": what the scale makes of the input's, not rounded.
+static float resized_length(const struct axis *axis)
+{
+    bool whole = axis->scale == (float)axis->out / (float)axis->in;
+    return whole ? (float)axis->out : (float)axis->in * axis->scale;
+}
+
 static float original(const struct sl_resize_attrs *attrs, const struct axis *axis, int64_t at)
 {
     float x = (float)at, last = (float)(axis->in - 1);
@@ -38,7 +45,7 @@ static float original(const struct sl_resize_attrs *attrs, const struct axis *ax
     case SL_RESIZE_PYTORCH_HALF_PIXEL:
         return axis->out > 1 ? (x + 0.5f) / axis->scale - 0.5f : 0.0f;
     case SL_RESIZE_ALIGN_CORNERS:
-        return axis->out > 1 ? x * last / (float)(axis->out - 1) : 0.0f;
+        return axis->out > 1 ? x * last / (resized_length(axis) - 1.0f) : 0.0f;
     case SL_RESIZE_ASYMMETRIC:
         return x / axis->scale;
     case SL_RESIZE_TF_HALF_PIXEL:
