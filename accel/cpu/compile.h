@@ -25,6 +25,8 @@ int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_unary(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_quantize(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_concat(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_reference(struct cpu_compiler *c, const struct sl_node *node); // takes everything
 
@@ -67,6 +69,11 @@ static inline int64_t cpu_round_channels(int64_t channels)
 {
     return (channels + CPU_GRANULE - 1) / CPU_GRANULE * CPU_GRANULE;
 }
+
+// What the interpreter makes of all 256 values of an 8-bit tensor like x when `node` turns it into
+// one like y.
+int cpu_fill_table(struct cpu_compiler *c, const struct sl_node *node, const struct sl_tensor *x,
+                   const struct sl_tensor *y, uint8_t table[256]);
 
 // Adds the step that converts a tensor's value between layouts.
 int cpu_add_conversion(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout to, uint32_t from,

@@ -7,6 +7,7 @@ const struct conv_format conv_formats[CONV_KINDS] = {
     [CONV_S16] = {2, 2, 2},
     [CONV_DOT] = {4, 1, 1},
     [CONV_F32] = {1, 4, 4},
+    [CONV_DEPTHWISE] = {1, 2, 2},
 };
 
 #define ROW_SLACK ((size_t)256)
@@ -20,10 +21,12 @@ bool conv_layout(struct conv *conv)
 {
     const struct conv_format *format = &conv_formats[conv->kind];
     int64_t granule = format->granule;
-    conv->merged = conv->dilation[1] == 1;
+    bool depthwise = conv->kind == CONV_DEPTHWISE;
+    conv->merged = conv->dilation[1] == 1 && !depthwise;
     conv->depth = conv->merged ? conv->channels : round_up(conv->channels, granule);
+    conv->depth = depthwise ? conv->padded : conv->depth;
     int64_t runs = conv->kernel[0] * (conv->merged ? 1 : conv->kernel[1]);
-    int64_t values = conv->depth * (conv->merged ? conv->kernel[1] : 1);
+    int64_t values = depthwise ? 1 : conv->depth * (conv->merged ? conv->kernel[1] : 1);
     conv->columns =
         (conv->out[1] - 1) * conv->stride[1] + (conv->kernel[1] - 1) * conv->dilation[1] + 1;
     conv->ring = (conv->kernel[0] - 1) * conv->dilation[0] + 1;
@@ -45,7 +48,7 @@ static void store_weight(const struct conv *conv, void *packed, size_t at, float
 {
     if (conv->kind == CONV_F32)
         ((float *)packed)[at] = value;
-    else if (conv->kind == CONV_S16)
+    else if (conv->kind == CONV_S16 || conv->kind == CONV_DEPTHWISE)
         ((int16_t *)packed)[at] = (int16_t)value;
     else
         ((int8_t *)packed)[at] = (int8_t)value;
@@ -57,6 +60,7 @@ static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_
     int64_t granule = conv_formats[conv->kind].granule;
     int64_t run = conv->merged ? ky : ky * conv->kernel[1] + kx;
     int64_t value = conv->merged ? kx * conv->depth + c : c;
+    value = conv->kind == CONV_DEPTHWISE ? 0 : value;
     int64_t at = o / CPU_BLOCK * conv->n_runs + run;
     at = at * conv->run_length + value / granule;
     return (size_t)((at * CPU_BLOCK + o % CPU_BLOCK) * granule + value % granule);
@@ -109,7 +113,7 @@ static void fill_padding(const struct conv *conv, unsigned char *y, int64_t pixe
 static void convert(const struct conv *conv, const unsigned char *x, unsigned char *y,
                     int64_t count)
 {
-    if (conv->kind == CONV_S16)
+    if (conv->kind == CONV_S16 || conv->kind == CONV_DEPTHWISE)
         conv->kernels->widen(x, (int16_t *)(void *)y, count, conv->x_zero, conv->x_dtype == SL_I8);
     else if (conv->kind == CONV_F32)
         memcpy(y, x, (size_t)count * sizeof(float));
@@ -176,7 +180,7 @@ static void prepare_plain(const struct rows *rows, int64_t row, int64_t first, i
     if (conv->kind == CONV_F32)
         interleave_f32(conv, (const float *)(const void *)rows->x + at, plane, (float *)(void *)y,
                        count);
-    else if (conv->kind == CONV_S16)
+    else if (conv->kind != CONV_DOT)
         interleave_s16(conv, rows->x + at, plane, (int16_t *)(void *)y, count);
     else
         interleave_u8(conv, rows->x + at, plane, y, count);
@@ -229,12 +233,24 @@ static void run_kernel(const struct conv *conv, const struct cpu_conv_row *row)
         conv->kernels->conv_s16(row);
     else if (conv->kind == CONV_DOT)
         conv->kernels->conv_dot(row);
+    else if (conv->kind == CONV_DEPTHWISE)
+        conv->kernels->depthwise_s16(row);
     else
         conv->kernels->conv_f32(row);
 }
 
+// Where the taps of a block of channels begin: a depthwise block reads its own channels only.
+static void shift_runs(const struct conv *conv, const void *const *runs, int64_t block,
+                       const void **shifted)
+{
+    size_t offset = (size_t)(block * CPU_BLOCK) * conv_formats[conv->kind].x_element;
+    for (uint32_t r = 0; r < conv->n_runs; r++)
+        shifted[r] = (const unsigned char *)runs[r] + offset;
+}
+
 static void compute_row(const struct conv *conv, const void *const *runs, unsigned char *y)
 {
+    const void *shifted[CPU_MAX_RUNS];
     struct cpu_epilogue epilogue = conv->epilogue;
     struct cpu_conv_row row = {.runs = runs,
                                .n_runs = conv->n_runs,
@@ -251,6 +267,10 @@ static void compute_row(const struct conv *conv, const void *const *runs, unsign
         epilogue.multiplier = conv->multiplier ? conv->multiplier + first : NULL;
         row.weights = (const unsigned char *)conv->weights + (size_t)b * conv->block_bytes;
         row.y = y + (size_t)first * conv->y_element;
+        if (conv->kind == CONV_DEPTHWISE) {
+            shift_runs(conv, runs, b, shifted);
+            row.runs = shifted;
+        }
         run_kernel(conv, &row);
     }
 }

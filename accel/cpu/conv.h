@@ -9,7 +9,7 @@
 
 #include "accel/cpu/compile.h"
 
-enum conv_kind { CONV_S16, CONV_DOT, CONV_F32, CONV_KINDS };
+enum conv_kind { CONV_S16, CONV_DOT, CONV_F32, CONV_DEPTHWISE, CONV_KINDS };
 
 struct conv_format {
     uint32_t granule;   // values of K that the kernel takes together

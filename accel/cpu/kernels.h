@@ -70,6 +70,14 @@ typedef void cpu_dequantize_fn(const struct cpu_quant *quant, const uint8_t *x, 
 // y[i] = table[x[i]]
 typedef void cpu_lookup_fn(const uint8_t table[256], const uint8_t *x, uint8_t *y, int64_t count);
 
+// y[i] = max(x[i], y[i])
+typedef void cpu_max_q8_fn(const uint8_t *x, uint8_t *y, int64_t count, uint32_t is_signed);
+typedef void cpu_max_f32_fn(const float *x, float *y, int64_t count);
+// A convolution row in which every output channel reads its own input channel: runs are single
+// taps, run_length is 1, weights are [run][CPU_BLOCK] int16, and the input of output pixel p,
+// channel i stands at runs[r] + p * step + 2 i bytes.
+typedef cpu_conv_s16_fn cpu_depthwise_s16_fn;
+
 struct cpu_kernels {
     enum cpu_isa isa; // the best that is allowed
     cpu_conv_s16_fn *conv_s16;
@@ -81,6 +89,9 @@ struct cpu_kernels {
     cpu_quantize_fn *quantize;
     cpu_dequantize_fn *dequantize;
     cpu_lookup_fn *lookup;
+    cpu_max_q8_fn *max_q8;
+    cpu_max_f32_fn *max_f32;
+    cpu_depthwise_s16_fn *depthwise_s16;
 };
 
 #define KERNEL(slot, isa, function) cpu_##slot##_fn function;

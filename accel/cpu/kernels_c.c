@@ -57,3 +57,16 @@ void cpu_lookup_c(const uint8_t table[256], const uint8_t *x, uint8_t *y, int64_
     for (int64_t i = 0; i < count; i++)
         y[i] = table[x[i]];
 }
+
+void cpu_max_q8_c(const uint8_t *x, uint8_t *y, int64_t count, uint32_t is_signed)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (load(x, i, is_signed) > load(y, i, is_signed))
+            y[i] = x[i];
+}
+
+void cpu_max_f32_c(const float *x, float *y, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        y[i] = x[i] > y[i] ? x[i] : y[i];
+}

@@ -46,6 +46,22 @@ void cpu_conv_s16_c(const struct cpu_conv_row *row)
     }
 }
 
+void cpu_depthwise_s16_c(const struct cpu_conv_row *row)
+{
+    for (int64_t p = 0; p < row->pixels; p++) {
+        int32_t sums[CPU_BLOCK];
+        const int16_t *w = row->weights;
+        for (int o = 0; o < CPU_BLOCK; o++)
+            sums[o] = row->epilogue->bias[o];
+        for (uint32_t r = 0; r < row->n_runs; r++, w += CPU_BLOCK) {
+            const int16_t *x = input(row, r, p);
+            for (int o = 0; o < CPU_BLOCK; o++)
+                sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)(x[o] * w[o]));
+        }
+        store(row, p, sums);
+    }
+}
+
 void cpu_conv_dot_c(const struct cpu_conv_row *row)
 {
     for (int64_t p = 0; p < row->pixels; p++) {

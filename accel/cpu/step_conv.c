@@ -67,6 +67,12 @@ static bool is_clamp(uint32_t activation)
     return activation == SL_ACT_NONE || activation == SL_UNARY_RELU || activation == SL_ACT_CLIP;
 }
 
+static bool is_depthwise(const struct sl_node *node, const struct sl_tensor *x,
+                         const struct sl_tensor *y)
+{
+    return node->attrs.conv.group == x->dims[1] && x->dims[1] == y->dims[1] && x->dims[1] > 1;
+}
+
 static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
 {
     const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
@@ -74,6 +80,12 @@ static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, stru
     if (!w->data || (b && !b->data) || !cpu_fits_nhwc(x) || !cpu_fits_nhwc(y) ||
         sl_elements(y) == 0 || sl_elements(w) == 0 || sl_elements(x) == 0)
         return false;
+    if (is_integer(c, node) && is_depthwise(node, x, y)) {
+        conv->kind = CONV_DEPTHWISE;
+        return !sl_is_quantised(y) || is_clamp(node->activation.kind);
+    }
+    if (node->attrs.conv.group > 8)
+        return false; // packed densely, most weights would be zero
     if (is_integer(c, node)) {
         conv->kind = c->kernels->isa >= CPU_AVX512VNNI && weights_are_int8(w) ? CONV_DOT : CONV_S16;
         return !sl_is_quantised(y) || is_clamp(node->activation.kind);
@@ -191,8 +203,9 @@ static int set_constants(struct cpu_compiler *c, const struct sl_node *node, str
 
 static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
 {
-    static const char *const names[] = {"conv_s16", "conv_dot", "conv_f32"};
-    bool direct = conv->channels <= 4 && cpu_has(c, node->inputs[0], CPU_PLAIN);
+    static const char *const names[] = {"conv_s16", "conv_dot", "conv_f32", "depthwise_s16"};
+    bool direct = conv->channels <= 4 && conv->kind != CONV_DEPTHWISE &&
+                  cpu_has(c, node->inputs[0], CPU_PLAIN);
     conv->x_layout = direct ? CPU_PLAIN : CPU_NHWC;
     int status = cpu_want(c, node->inputs[0], conv->x_layout, &conv->x);
     if (status == 0)

@@ -112,10 +112,10 @@ static struct flat_state *new_state(struct cpu_compiler *c)
     return cpu_take(c, 1, sizeof(struct flat_state));
 }
 
-// What the interpreter makes of all 256 values is the table.
-static int fill_table(struct cpu_compiler *c, const struct sl_node *node, uint8_t table[256])
+int cpu_fill_table(struct cpu_compiler *c, const struct sl_node *node, const struct sl_tensor *x,
+                   const struct sl_tensor *y, uint8_t table[256])
 {
-    struct sl_tensor tensors[2] = {*cpu_in(c, node, 0), *cpu_out(c, node)};
+    struct sl_tensor tensors[2] = {*x, *y};
     uint8_t values[256];
     void *data[2] = {values, table};
     const uint32_t numbers[2] = {0, 1};
@@ -128,6 +128,7 @@ static int fill_table(struct cpu_compiler *c, const struct sl_node *node, uint8_
         tensors[i].bytes = 256;
         tensors[i].data = NULL;
     }
+    shadow.n_inputs = shadow.n_outputs = 1;
     shadow.inputs = numbers;
     shadow.outputs = numbers + 1;
     return sl_reference_run(tensors, &shadow, data, c->error);
@@ -146,7 +147,7 @@ int cpu_lower_unary(struct cpu_compiler *c, const struct sl_node *node)
     struct flat_state *s = new_state(c);
     if (!s)
         return cpu_no_memory(c);
-    int status = fill_table(c, node, s->table);
+    int status = cpu_fill_table(c, node, cpu_in(c, node, 0), cpu_out(c, node), s->table);
     return status ? status : add_flat(c, node, s, "lookup", run_lookup);
 }
 

@@ -250,6 +250,49 @@ static void check_lookup(struct round *round, struct guard *guard)
     RUN_BOTH(round, cpu_lookup_fn, want, have, (size_t)count, table, x, y, count);
 }
 
+static void check_depthwise_s16(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    uint32_t n_runs = (uint32_t)size(round, 25, 9);
+    int64_t pixels = size(round, 40, 80);
+    size_t step = 2 * CPU_BLOCK * (size_t)size(round, 3, 2);
+    size_t bytes = (size_t)(pixels - 1) * step + 2 * CPU_BLOCK;
+    make_epilogue(round, guard, &c.epilogue);
+    for (uint32_t r = 0; r < n_runs; r++) {
+        c.runs[r] = random_bytes(round, guard, bytes);
+        limit_s16(c.runs[r], bytes / 2);
+    }
+    c.row = (struct cpu_conv_row){.runs = c.runs,
+                                  .n_runs = n_runs,
+                                  .run_length = 1,
+                                  .step = step,
+                                  .pixels = pixels,
+                                  .weights = random_bytes(round, guard, n_runs * 2u * CPU_BLOCK),
+                                  .epilogue = &c.epilogue,
+                                  .y_step = (c.epilogue.to_real ? 4u : 1u) * CPU_BLOCK};
+    limit_s16(c.row.weights, (size_t)n_runs * CPU_BLOCK);
+    run_conv(round, guard, &c);
+}
+
+static void check_max_q8(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    uint32_t is_signed = (uint32_t)random_in(round->random, 0, 1);
+    const uint8_t *x = random_bytes(round, guard, (size_t)count);
+    void *want = guard_take(guard, (size_t)count), *have = guard_take(guard, (size_t)count);
+    RUN_BOTH(round, cpu_max_q8_fn, want, have, (size_t)count, x, y, count, is_signed);
+}
+
+static void check_max_f32(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    float *x = random_reals(round, guard, (size_t)count, 1e14f);
+    x[random_in(round->random, 0, count - 1)] = NAN;
+    size_t bytes = (size_t)count * sizeof(float);
+    void *want = guard_take(guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_max_f32_fn, want, have, bytes, x, y, count);
+}
+
 struct kernel {
     const char *slot, *name;
     enum cpu_isa needs;

@@ -150,6 +150,18 @@ static uint32_t add_upsample(struct network *net, uint32_t x)
     return y;
 }
 
+static uint32_t add_concat(struct network *net, uint32_t a, uint32_t b)
+{
+    const struct sl_tensor *t = &net->tensors[a];
+    uint32_t y = add_map(net, t->dtype, t->dims[0], t->dims[1] + net->tensors[b].dims[1],
+                         t->dims[2], t->dims[3]);
+    if (t->dtype != SL_F32)
+        set_quant(net, y, 0.05f, 20);
+    const uint32_t operands[2] = {a, b};
+    add_node(net, SL_OP_CONCAT, 2, operands, y)->attrs.axis = 1;
+    return y;
+}
+
 static uint32_t add_max_pool(struct network *net, uint32_t x)
 {
     const struct sl_tensor *t = &net->tensors[x];
@@ -174,7 +186,7 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
     int64_t layers = random_in(r, 1, 6);
     for (int64_t i = 0; i < layers; i++) {
         struct conv_shape shape = random_conv(net, x);
-        switch (random_in(r, 0, 7)) {
+        switch (random_in(r, 0, 8)) {
         case 0:
             x = add_unary(net, x);
             break;
@@ -183,6 +195,9 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
             break;
         case 2:
             x = add_upsample(net, x);
+            break;
+        case 4:
+            x = add_concat(net, x, add_unary(net, x));
             break;
         case 3:
             x = add_max_pool(net, x);
@@ -211,19 +226,19 @@ static void check_many(uint32_t dtype, int count)
 static void test_uint8_networks(void **state)
 {
     (void)state;
-    check_many(SL_U8, 150);
+    check_many(SL_U8, 60);
 }
 
 static void test_int8_networks(void **state)
 {
     (void)state;
-    check_many(SL_I8, 150);
+    check_many(SL_I8, 60);
 }
 
 static void test_real_networks(void **state)
 {
     (void)state;
-    check_many(SL_F32, 150);
+    check_many(SL_F32, 60);
 }
 
 int main(void)

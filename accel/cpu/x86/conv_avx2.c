@@ -4,6 +4,7 @@
 // by vpmaddwd on widened operands, which is exact; vpmaddubsw would saturate.
 #include "accel/cpu/x86/epilogue_avx2.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define TILE 6
@@ -94,3 +95,41 @@ INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int co
     }
 DEFINE_ROW(cpu_conv_s16_avx2, tile_s16)
 DEFINE_ROW(cpu_conv_f32_avx2, tile_f32)
+
+// Two taps at a time: their inputs and weights interleaved, vpmaddwd adds the two products.
+INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t pixel)
+{
+    const struct cpu_epilogue *e = row->epilogue;
+    __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)e->bias);
+    __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)(e->bias + 8));
+    // Interleaving works within halves: sums 0-3, 8-11 and 4-7, 12-15.
+    __m256i low = _mm256_permute2x128_si256(first, second, 0x20);
+    __m256i high = _mm256_permute2x128_si256(first, second, 0x31);
+    const __m256i *w = row->weights;
+    size_t at = (size_t)pixel * row->step;
+    for (uint32_t r = 0; r < row->n_runs; r += 2) {
+        bool pair = r + 1 < row->n_runs;
+        __m256i zero = _mm256_setzero_si256();
+        __m256i xa =
+            _mm256_loadu_si256((const __m256i *)(const void *)((const char *)row->runs[r] + at));
+        __m256i wa = _mm256_loadu_si256(w + r), xb = zero, wb = zero;
+        if (pair) {
+            xb = _mm256_loadu_si256(
+                (const __m256i *)(const void *)((const char *)row->runs[r + 1] + at));
+            wb = _mm256_loadu_si256(w + r + 1);
+        }
+        low = _mm256_add_epi32(
+            low, _mm256_madd_epi16(_mm256_unpacklo_epi16(xa, xb), _mm256_unpacklo_epi16(wa, wb)));
+        high = _mm256_add_epi32(
+            high, _mm256_madd_epi16(_mm256_unpackhi_epi16(xa, xb), _mm256_unpackhi_epi16(wa, wb)));
+    }
+    store_sums(e, _mm256_permute2x128_si256(low, high, 0x20),
+               _mm256_permute2x128_si256(low, high, 0x31),
+               (char *)row->y + (size_t)pixel * row->y_step);
+}
+
+void cpu_depthwise_s16_avx2(const struct cpu_conv_row *row)
+{
+    for (int64_t p = 0; p < row->pixels; p++)
+        tile_depthwise(row, p);
+}

@@ -139,3 +139,23 @@ void cpu_lookup_avx2(const uint8_t table[256], const uint8_t *x, uint8_t *y, int
     }
     cpu_lookup_c(table, x + i, y + i, count - i);
 }
+
+void cpu_max_q8_avx2(const uint8_t *x, uint8_t *y, int64_t count, uint32_t is_signed)
+{
+    int64_t i = 0;
+    for (; count - i >= 16; i += 16) {
+        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(x + i));
+        __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(y + i));
+        _mm_storeu_si128((__m128i *)(void *)(y + i),
+                         is_signed ? _mm_max_epi8(a, b) : _mm_max_epu8(a, b));
+    }
+    cpu_max_q8_c(x + i, y + i, count - i, is_signed);
+}
+
+void cpu_max_f32_avx2(const float *x, float *y, int64_t count)
+{
+    int64_t i = 0;
+    for (; count - i >= 8; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_max_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+    cpu_max_f32_c(x + i, y + i, count - i);
+}
