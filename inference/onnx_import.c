@@ -79,9 +79,9 @@ static int read_opset(const Onnx__ModelProto *model, int64_t *out, struct sl_err
         if (!domain || !*domain || !strcmp(domain, "ai.onnx"))
             opset = model->opset_import[i]->version;
     }
-    if (opset < 7 || opset > 17)
+    if (opset < 1 || opset > 17)
         return sl_error_set(error, -ENOTSUP,
-                            "the model uses ONNX operator set %lld, supported are 7 to 17",
+                            "the model uses ONNX operator set %lld, supported are 1 to 17",
                             (long long)opset);
     *out = opset;
     return 0;

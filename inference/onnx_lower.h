@@ -57,6 +57,7 @@ int lower_batch_norm(struct lower *l);
 int lower_quantize(struct lower *l);
 int lower_dequantize(struct lower *l);
 int lower_identity(struct lower *l);
+int lower_dropout(struct lower *l);
 int lower_reshape(struct lower *l);
 int lower_flatten(struct lower *l);
 int lower_squeeze(struct lower *l);

@@ -15,6 +15,14 @@ int lower_identity(struct lower *l)
     return lower_emit_reshape(l, l->in[0], x.rank, x.dims, l->out);
 }
 
+int lower_dropout(struct lower *l)
+{
+    const struct sl_tensor *training = lower_input(l, 2);
+    if (training && !(training->data && *(const uint8_t *)training->data == 0))
+        return lower_fail(l, -ENOTSUP, "training mode is not supported");
+    return lower_identity(l);
+}
+
 int lower_reshape(struct lower *l)
 {
     const struct sl_tensor x = *lower_input(l, 0);
@@ -504,10 +512,33 @@ int lower_shape(struct lower *l)
     return lower_emit_constant(l, SL_I64, 1, &count, x.dims + start, l->out);
 }
 
+static int real_range(struct lower *l)
+{
+    float at[3];
+    uint32_t one = 1;
+    for (uint32_t i = 0; i < 3; i++) {
+        const int status = lower_const_floats(l, i, &at[i], 1, &one);
+        if (status < 0)
+            return status;
+    }
+    const float reach = ceilf((at[1] - at[0]) / at[2]);
+    if (!(reach <= (float)SL_ONNX_MAX_ELEMENTS))
+        return lower_fail(l, -EINVAL, "start, limit or step is out of range");
+    const int64_t count = reach > 0 ? (int64_t)reach : 0;
+    float *values = pool_array(&l->graph->pool, (uint64_t)count, sizeof(*values));
+    if (!values)
+        return pool_error(&l->graph->pool, l->error);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = at[0] + (float)i * at[2];
+    return lower_emit_constant(l, SL_F32, 1, &count, values, l->out);
+}
+
 int lower_range(struct lower *l)
 {
     int64_t at[3], count;
     uint32_t one;
+    if (lower_input(l, 0)->dtype == SL_F32)
+        return real_range(l);
     for (uint32_t i = 0; i < 3; i++) {
         const int status = lower_const_ints(l, i, &at[i], 1, &one);
         if (status < 0)

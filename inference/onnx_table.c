@@ -39,7 +39,7 @@ static const struct lower_row rows[] = {
     {"DepthToSpace", 1, 17, 1, 1, lower_blocks, SL_OP_DEPTH_TO_SPACE},
     {"DequantizeLinear", 10, 17, 2, 3, lower_dequantize, 0},
     BINARY("Div", DIV),
-    {"Dropout", 7, 17, 1, 3, lower_identity, 0},
+    {"Dropout", 7, 17, 1, 3, lower_dropout, 0},
     UNARY("Elu", ELU),
     BINARY("Equal", EQUAL),
     UNARY("Erf", ERF),
