@@ -7,7 +7,7 @@
 
 // Limits. One tensor, and all tensors together; generous for any network that runs on a camera.
 #define SL_GRAPH_MAX_TENSOR_BYTES ((uint64_t)1 << 31)
-#define SL_GRAPH_MAX_BYTES        ((uint64_t)1 << 34)
+#define SL_GRAPH_MAX_BYTES        ((uint64_t)1 << 32)
 #define SL_GRAPH_MAX_TENSORS      ((uint32_t)1 << 18)
 #define SL_GRAPH_MAX_NODES        ((uint32_t)1 << 17)
 #define SL_GRAPH_MAX_CHANNELS     ((int64_t)1 << 20) // scales of one tensor

@@ -16,6 +16,7 @@
 struct device {
     uint32_t n_threads;
     enum cpu_isa isa;
+    bool dot;
     struct cpu_threads *threads;
     struct cpu_kernels kernels;
 };
@@ -55,10 +56,18 @@ static int option_isa(struct device *device, const char *value, struct sl_error 
     return 0;
 }
 
+static int option_dot(struct device *device, const char *value, struct sl_error *error)
+{
+    if (strcmp(value, "1") != 0)
+        return sl_error_set(error, -EINVAL, "option dot: expected 1, found '%s'", value);
+    device->dot = true;
+    return 0;
+}
+
 static const struct {
     const char *key;
     int (*set)(struct device *device, const char *value, struct sl_error *error);
-} option_table[] = {{"threads", option_threads}, {"isa", option_isa}};
+} option_table[] = {{"threads", option_threads}, {"isa", option_isa}, {"dot", option_dot}};
 
 static int set_option(struct device *device, char *text, struct sl_error *error)
 {
@@ -69,7 +78,8 @@ static int set_option(struct device *device, char *text, struct sl_error *error)
     for (size_t i = 0; i < sizeof(option_table) / sizeof(*option_table); i++)
         if (strcmp(option_table[i].key, text) == 0)
             return option_table[i].set(device, equals + 1, error);
-    return sl_error_set(error, -EINVAL, "option '%s' is not known, there are: threads, isa", text);
+    return sl_error_set(error, -EINVAL, "option '%s' is not known, there are: threads, isa, dot",
+                        text);
 }
 
 static int parse_options(struct device *device, const char *options, struct sl_error *error)
@@ -108,6 +118,8 @@ static int cpu_open(const struct sl_host *host, const char *name, const char *op
         return status;
     }
     cpu_kernels_fill(&device->kernels, device->isa);
+    if (device->dot)
+        device->kernels.prefer_dot = 1;
     *out = device;
     return 0;
 }

@@ -4,6 +4,7 @@
 void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa)
 {
     kernels->isa = isa;
+    kernels->prefer_dot = isa >= CPU_AVX512VNNI;
 #define KERNEL(slot, set, function)                                                                \
     if ((set) <= isa)                                                                              \
         kernels->slot = function;

@@ -79,7 +79,8 @@ typedef void cpu_max_f32_fn(const float *x, float *y, int64_t count);
 typedef cpu_conv_s16_fn cpu_depthwise_s16_fn;
 
 struct cpu_kernels {
-    enum cpu_isa isa; // the best that is allowed
+    enum cpu_isa isa;    // the best that is allowed
+    uint32_t prefer_dot; // conv_dot before conv_s16 where the weights allow both
     cpu_conv_s16_fn *conv_s16;
     cpu_conv_dot_fn *conv_dot;
     cpu_conv_f32_fn *conv_f32;

@@ -87,7 +87,7 @@ static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, stru
     if (node->attrs.conv.group > 8)
         return false; // packed densely, most weights would be zero
     if (is_integer(c, node)) {
-        conv->kind = c->kernels->isa >= CPU_AVX512VNNI && weights_are_int8(w) ? CONV_DOT : CONV_S16;
+        conv->kind = c->kernels->prefer_dot && weights_are_int8(w) ? CONV_DOT : CONV_S16;
         return !sl_is_quantised(y) || is_clamp(node->activation.kind);
     }
     conv->kind = CONV_F32;

@@ -212,7 +212,7 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
 
 static void check_many(uint32_t dtype, int count)
 {
-    static const char *const configs[] = {"cpu,isa=c", "cpu", "cpu,threads=3"};
+    static const char *const configs[] = {"cpu,isa=c", "cpu", "cpu,threads=3", "cpu,dot=1"};
     for (int i = 0; i < count; i++)
         for (size_t k = 0; k < sizeof(configs) / sizeof(*configs); k++) {
             struct network net;
