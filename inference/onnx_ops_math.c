@@ -54,10 +54,10 @@ static int emit_binary(struct lower *l, uint32_t kind, uint32_t a, uint32_t b, u
 
 int lower_binary(struct lower *l)
 {
-    const uint32_t kind = (uint32_t)l->argument;
+    uint32_t kind = (uint32_t)l->argument;
     const struct sl_tensor *a = lower_input(l, 0), *b = lower_input(l, 1);
-    if (kind == SL_BINARY_MOD && a->dtype != SL_F32 && lower_int(l, "fmod", 0))
-        return lower_fail(l, -ENOTSUP, "fmod of integers is not supported");
+    if (kind == SL_BINARY_MOD && lower_int(l, "fmod", 0))
+        kind = SL_BINARY_FMOD;
     if (kind != SL_BINARY_POW && a->dtype != b->dtype)
         return lower_fail(l, -EINVAL, "inputs are %s and %s", sl_dtype_name(a->dtype),
                           sl_dtype_name(b->dtype));

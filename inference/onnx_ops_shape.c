@@ -347,6 +347,7 @@ static uint32_t coordinates(const struct lower *l)
         {"align_corners", SL_RESIZE_ALIGN_CORNERS},
         {"asymmetric", SL_RESIZE_ASYMMETRIC},
         {"tf_crop_and_resize", SL_RESIZE_TF_CROP_AND_RESIZE},
+        {"tf_half_pixel_for_nn", SL_RESIZE_TF_HALF_PIXEL},
     };
     const char *usual = l->opset < 11 ? "asymmetric" : "half_pixel";
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
