@@ -165,7 +165,7 @@ static int judge(struct run *run, const struct sl_picture *picture, const struct
 {
     int status = sl_detector_run(run->detector, picture, SL_NO_DEADLINE, &run->result, error);
     const struct sl_detect_timings *t = &run->result.timings;
-    if (status == -ERANGE)
+    if (status == -ERANGE || status == -ENODATA)
         out->unaligned++;
     else if (status < 0)
         return status;

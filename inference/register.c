@@ -1,32 +1,40 @@
-// Registration: coarse to fine, with another try at other angles where the first one fails.
-#include "inference/register_internal.h"
+// Registration: from the coarsest level to the finest, and what may be believed.
+#include "inference/register_impl.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_SIDE = 64 };
-#define GOOD_SCORE 0.80f // with less, other angles are tried too
-#define DEGREES    57.29578f
+enum { LEAST_SIDE = 32 };
+#define PULL_HOME 2e-4f // of correlation per pixel
 
-static const uint32_t level_points[LEVELS] = {5000, 0, 2500, 1200};
-static const int level_iterations[LEVELS] = {6, 0, 8, 12};
-
-static int new_level(struct level *l, uint32_t width, uint32_t height, uint32_t points,
-                     struct sl_error *error)
+static int make_level(struct sl_register *reg, uint32_t width, uint32_t height)
 {
-    const size_t size = (size_t)width * height + 64;
+    struct level *l = &reg->levels[reg->n_levels];
+    const size_t count = (size_t)width * height;
     l->width = width;
     l->height = height;
-    l->reference = calloc(size, 1);
-    l->picture = calloc(size, 1);
-    l->points.capacity = points;
-    l->points.at = calloc(points ? points : 1, sizeof(*l->points.at));
-    l->points.sample = calloc(points ? points : 1, sizeof(*l->points.sample));
-    if (l->reference && l->picture && l->points.at && l->points.sample)
-        return 0;
-    return sl_error_set(error, -ENOMEM, "out of memory for the registration");
+    l->scale = (float)(2u << reg->n_levels);
+    l->origin_x = (float)reg->width / 2 / l->scale - 0.5f;
+    l->origin_y = (float)reg->height / 2 / l->scale - 0.5f;
+    l->reference = calloc(count, sizeof(*l->reference));
+    l->picture = calloc(count, sizeof(*l->picture));
+    reg->n_levels++;
+    return l->reference && l->picture ? 0 : -ENOMEM;
+}
+
+static int make_levels(struct sl_register *reg)
+{
+    uint32_t width = reg->width / 2, height = reg->height / 2;
+    int status = make_level(reg, width, height);
+    while (status == 0 && (width > COARSE_SIDE || height > COARSE_SIDE) &&
+           width / 2 >= LEAST_SIDE / 2 && height / 2 >= LEAST_SIDE / 2) {
+        width /= 2;
+        height /= 2;
+        status = make_level(reg, width, height);
+    }
+    return status;
 }
 
 int sl_register_new(uint32_t width, uint32_t height, struct sl_register **out,
@@ -35,16 +43,22 @@ int sl_register_new(uint32_t width, uint32_t height, struct sl_register **out,
     if (width < LEAST_SIDE || height < LEAST_SIDE || width > SL_PICTURE_MAX_SIDE ||
         height > SL_PICTURE_MAX_SIDE)
         return sl_error_set(error, -EINVAL,
-                            "registration: expected %d to %u pixels a side, found "
-                            "%u x %u",
+                            "registration: expected %d to %u pixels a side, found %u x %u",
                             LEAST_SIDE, SL_PICTURE_MAX_SIDE, width, height);
     struct sl_register *reg = calloc(1, sizeof(*reg));
-    int status = reg ? 0 : sl_error_set(error, -ENOMEM, "out of memory for the registration");
-    for (uint32_t k = 0; k < LEVELS && status == 0; k++)
-        status = new_level(&reg->levels[k], width >> k, height >> k, level_points[k], error);
-    if (status == 0)
-        status =
-            phase_new(&reg->phase, reg->levels[COARSE].width, reg->levels[COARSE].height, error);
+    if (!reg)
+        return sl_error_set(error, -ENOMEM, "registration: out of memory");
+    reg->width = width;
+    reg->height = height;
+    reg->arc = hypotf((float)width, (float)height) / 4;
+    reg->pixels = calloc((size_t)(width + 1) * (height + 1) + WARP_MARGIN, 1);
+    for (int i = 0; i < 2; i++)
+        reg->scratch[i] = malloc((size_t)(width / 2) * (height / 2) * sizeof(uint16_t));
+    int status = reg->pixels && reg->scratch[0] && reg->scratch[1] ? make_levels(reg) : -ENOMEM;
+    if (status < 0)
+        sl_error_set(error, status, "registration: out of memory for %u x %u", width, height);
+    else
+        status = sl_register_coarse_new(reg, error);
     if (status < 0) {
         sl_register_free(reg);
         return status;
@@ -57,125 +71,135 @@ void sl_register_free(struct sl_register *reg)
 {
     if (!reg)
         return;
-    phase_free(&reg->phase);
-    for (int k = 0; k < LEVELS; k++) {
-        free(reg->levels[k].reference);
-        free(reg->levels[k].picture);
-        free(reg->levels[k].points.at);
-        free(reg->levels[k].points.sample);
+    sl_register_coarse_free(reg);
+    for (uint32_t i = 0; i < reg->n_levels; i++) {
+        free(reg->levels[i].reference);
+        free(reg->levels[i].picture);
     }
+    free(reg->scratch[0]);
+    free(reg->scratch[1]);
+    free(reg->pixels);
     free(reg);
 }
 
-static void halve(const uint8_t *src, uint32_t src_width, uint8_t *dst, uint32_t width,
-                  uint32_t height)
+static int check(const struct sl_register *reg, const struct sl_picture *p, struct sl_error *error)
 {
-    for (uint32_t y = 0; y < height; y++) {
-        const uint8_t *a = src + (size_t)2 * y * src_width, *b = a + src_width;
-        uint8_t *out = dst + (size_t)y * width;
-        for (uint32_t x = 0; x < width; x++)
-            out[x] = (uint8_t)((a[2 * x] + a[2 * x + 1] + b[2 * x] + b[2 * x + 1] + 2) >> 2);
-    }
+    if (p->pixels != SL_PIXELS_GREY || p->width != reg->width || p->height != reg->height ||
+        !p->plane[0] || p->stride[0] < p->width)
+        return sl_error_set(error, -EINVAL,
+                            "registration: expected a grey picture of %u x %u, found %u x %u in "
+                            "format %u",
+                            reg->width, reg->height, p->width, p->height, p->pixels);
+    return 0;
 }
 
-static int take(struct sl_register *reg, const struct sl_picture *picture, bool as_reference,
-                struct sl_error *error)
+// One column and one row more, so that the warp may read beside the last pixel.
+static void copy_reference(struct sl_register *reg, const struct sl_picture *p)
 {
-    const struct level *full = &reg->levels[0];
-    if (picture->pixels != SL_PIXELS_GREY || picture->width != full->width ||
-        picture->height != full->height)
-        return sl_error_set(error, -EINVAL,
-                            "registration: expected a grey picture of %u x %u, found "
-                            "%u x %u",
-                            full->width, full->height, picture->width, picture->height);
-    for (uint32_t y = 0; y < full->height; y++)
-        memcpy((as_reference ? full->reference : full->picture) + (size_t)y * full->width,
-               picture->plane[0] + (size_t)y * picture->stride[0], full->width);
-    for (uint32_t k = 1; k < LEVELS; k++) {
-        const struct level *from = &reg->levels[k - 1], *to = &reg->levels[k];
-        halve(as_reference ? from->reference : from->picture, from->width,
-              as_reference ? to->reference : to->picture, to->width, to->height);
+    const size_t stride = reg->width + 1;
+    for (uint32_t y = 0; y <= reg->height; y++) {
+        const uint32_t from = y < reg->height ? y : reg->height - 1;
+        uint8_t *row = reg->pixels + y * stride;
+        memcpy(row, p->plane[0] + (size_t)from * p->stride[0], reg->width);
+        row[reg->width] = row[reg->width - 1];
     }
-    return 0;
 }
 
 int sl_register_set_reference(struct sl_register *reg, const struct sl_picture *reference,
                               struct sl_error *error)
 {
-    reg->has_reference = false;
-    const int status = take(reg, reference, true, error);
+    const int status = check(reg, reference, error);
     if (status < 0)
         return status;
-    for (int k = 0; k < LEVELS; k++)
-        if (level_points[k])
-            points_choose(&reg->levels[k].points, &reg->levels[k]);
-    phase_forget_reference(&reg->phase);
-    if (reg->levels[0].points.count < 100)
-        return sl_error_set(error, -ENODATA, "the reference shows nothing to align to");
+    copy_reference(reg, reference);
+    sl_register_pyramid(reg, reference, true);
+    for (uint32_t i = 0; i < reg->n_levels; i++)
+        sl_register_choose_points(reg, &reg->levels[i]);
+    sl_register_coarse_reference(reg);
     reg->has_reference = true;
     return 0;
 }
 
-static bool is_blank(const struct level *l)
+// A pose that the alignment would pull to where it has already been: neighbouring rotations mostly
+// find the same place.
+static bool is_known(const struct pose *pose, const struct pose *reached, uint32_t count,
+                     float scale)
 {
-    const size_t count = (size_t)l->width * l->height;
-    uint8_t low = 255, high = 0;
-    for (size_t i = 0; i < count; i++) {
-        low = l->picture[i] < low ? l->picture[i] : low;
-        high = l->picture[i] > high ? l->picture[i] : high;
-    }
-    return high - low < 16;
+    for (uint32_t i = 0; i < count; i++)
+        if (hypotf(pose->x - reached[i].x, pose->y - reached[i].y) < 1.5f * scale &&
+            fabsf(pose->angle - reached[i].angle) < 3.0f * (float)M_PI / 180)
+            return true;
+    return false;
 }
 
-// From one hypothesis down to the finest level; the score of what came out, -1 if nothing did.
-static float try_angle(struct sl_register *reg, int index, struct pose *pose)
+// Of the likely poses, the one under which the coarsest level agrees best; of equals, which
+// repeated or parallel structures make, the one that is moved least.
+static int choose(struct sl_register *reg, const struct sl_register_limits *limits,
+                  struct pose *best)
 {
-    struct level *coarse = &reg->levels[COARSE];
-    float x, y;
-    phase_correlate(&reg->phase, coarse->reference, index, &x, &y);
-    *pose = (struct pose){x * (1 << COARSE), y * (1 << COARSE), phase_angle_deg[index] / DEGREES};
-    for (int k = LEVELS - 1; k >= COARSE; k--)
-        if (!refine(&reg->levels[k], 1u << k, level_iterations[k], pose))
-            return -1;
-    return refine_score(coarse, 1 << COARSE, pose);
+    const struct level *l = &reg->levels[reg->n_levels - 1];
+    struct candidate found[MOST_CANDIDATES + 1];
+    struct pose reached[MOST_CANDIDATES + 1];
+    const float widest = limits->max_rotation_deg * (float)M_PI / 180;
+    uint32_t count = sl_register_coarse_find(reg, widest, found);
+    float highest = -2;
+    uint32_t n = 0;
+    found[count++] = (struct candidate){{0, 0, 0}, 0};
+    for (uint32_t i = 0; i < count; i++) {
+        struct pose pose = found[i].pose;
+        if (is_known(&pose, reached, n, l->scale) || sl_register_align(reg, l, 5, &pose) < 0)
+            continue;
+        const float score = sl_register_score(l, &pose) - PULL_HOME * hypotf(pose.x, pose.y);
+        reached[n++] = pose;
+        if (score > highest) {
+            highest = score;
+            *best = pose;
+        }
+    }
+    return n ? 0 : -ENODATA;
+}
+
+static int judge(const struct sl_registration *r, const struct sl_register_limits *limits,
+                 struct sl_error *error)
+{
+    const double shift = hypot((double)r->dx_px, (double)r->dy_px);
+    if (!(r->score >= limits->min_score))
+        return sl_error_set(error, -ERANGE,
+                            "the picture does not show the reference: correlation %.2f, at least "
+                            "%.2f is needed",
+                            (double)r->score, (double)limits->min_score);
+    if (shift > (double)limits->max_shift_px)
+        return sl_error_set(error, -ERANGE,
+                            "the part lies %.1f pixels off (%+.1f, %+.1f), at most %.1f are "
+                            "allowed",
+                            shift, (double)r->dx_px, (double)r->dy_px,
+                            (double)limits->max_shift_px);
+    if (fabsf(r->rotation_deg) > limits->max_rotation_deg)
+        return sl_error_set(error, -ERANGE,
+                            "the part is rotated by %+.2f degrees, at most %.2f are allowed",
+                            (double)r->rotation_deg, (double)limits->max_rotation_deg);
+    return 0;
 }
 
 int sl_register_find(struct sl_register *reg, const struct sl_picture *picture,
                      const struct sl_register_limits *limits, struct sl_registration *out,
                      struct sl_error *error)
 {
-    if (!reg->has_reference)
-        return sl_error_set(error, -ENODATA, "registration: no reference is set");
-    const int status = take(reg, picture, false, error);
+    struct pose pose;
+    int status = check(reg, picture, error);
     if (status < 0)
         return status;
-    if (is_blank(&reg->levels[COARSE]))
-        return sl_error_set(error, -ENODATA, "the picture shows nothing to align");
-    struct pose best = {0, 0, 0};
-    float score = -1;
-    phase_set_picture(&reg->phase, reg->levels[COARSE].picture);
-    for (int i = 0; i < ANGLES && score < GOOD_SCORE; i++) {
-        struct pose pose;
-        const float one = try_angle(reg, i, &pose);
-        if (one > score) {
-            score = one;
-            best = pose;
-        }
-    }
-    refine(&reg->levels[0], 1, level_iterations[0], &best);
-    *out = (struct sl_registration){best.x, best.y, best.angle * DEGREES, score};
-    if (score < limits->min_score)
-        return sl_error_set(error, -ERANGE,
-                            "the picture does not show this part: it agrees with the "
-                            "reference by %.2f, expected %.2f",
-                            (double)score, (double)limits->min_score);
-    if (fabsf(out->dx_px) > limits->max_shift_px || fabsf(out->dy_px) > limits->max_shift_px ||
-        fabsf(out->rotation_deg) > limits->max_rotation_deg)
-        return sl_error_set(
-            error, -ERANGE,
-            "the part lies %.1f, %.1f px and %.2f degrees off, limits are %.0f px and "
-            "%.1f degrees",
-            (double)out->dx_px, (double)out->dy_px, (double)out->rotation_deg,
-            (double)limits->max_shift_px, (double)limits->max_rotation_deg);
-    return 0;
+    if (!reg->has_reference)
+        return sl_error_set(error, -ENODATA, "registration: no reference is set");
+    sl_register_pyramid(reg, picture, false);
+    status = choose(reg, limits, &pose);
+    for (uint32_t i = reg->n_levels - 1; i-- > 0 && status == 0;)
+        status = sl_register_align(reg, &reg->levels[i], 8, &pose);
+    if (status < 0)
+        return sl_error_set(error, status,
+                            "registration: nothing to hold on to: picture or reference is blank");
+    const struct level *middle = &reg->levels[reg->n_levels > 1 ? 1 : 0];
+    *out = (struct sl_registration){pose.x, pose.y, pose.angle * 180 / (float)M_PI,
+                                    sl_register_score(middle, &pose)};
+    return judge(out, limits, error);
 }
