@@ -88,7 +88,10 @@ static int state_of(const struct camera *camera)
 
 static const char *state_name(const struct camera *camera, int state)
 {
-    return camera->offline ? "offline" : state == GOOD ? "good" : state == DEGRADED ? "degraded" : "fault";
+    return camera->offline     ? "offline"
+           : state == GOOD     ? "good"
+           : state == DEGRADED ? "degraded"
+                               : "fault";
 }
 
 static void print_camera(const struct camera *camera, int state)
@@ -135,10 +138,10 @@ static int report(struct status *s)
 
 int sl_command_status(int argc, char **argv)
 {
-    static const char doc[] =
-        "Shows the health of every camera that the broker knows."
-        "\vExit status: 0 all good, 3 degraded, 4 fault or offline, 1 broker unreachable or no camera "
-        "known, 2 usage.";
+    static const char doc[] = "Shows the health of every camera that the broker knows."
+                              "\vExit status: 0 all good, 3 degraded, 4 fault or offline, 1 broker "
+                              "unreachable or no camera "
+                              "known, 2 usage.";
     static const char *const leaves[] = {"status", "health", NULL};
     const struct argp argp = {rows, parse, NULL, doc, children, NULL, NULL};
     struct status *s = calloc(1, sizeof(*s));

@@ -115,7 +115,9 @@ static void add_verdict(struct watch *w, struct camera *camera, const cJSON *jso
     camera->error += !strcmp(result, "error");
     camera->latency_ms = number_of(json, "latency_ms");
     snprintf(line, sizeof(line), "%-12.12s %-20.20s %-5s %6.1f ms  %.60s", camera->name, part,
-             !strcmp(result, "ok") ? "OK" : !strcmp(result, "ng") ? "NG" : "ERROR",
+             !strcmp(result, "ok")   ? "OK"
+             : !strcmp(result, "ng") ? "NG"
+                                     : "ERROR",
              camera->latency_ms, reasons);
     if (w->table)
         memcpy(w->lines[w->next_line++ % LINES], line, sizeof(line));
@@ -145,8 +147,8 @@ static void idle(void *ctx)
     struct watch *w = ctx;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    const int64_t since = (int64_t)(now.tv_sec - w->drawn.tv_sec) * 1000 +
-                          (now.tv_nsec - w->drawn.tv_nsec) / 1000000;
+    const int64_t since =
+        (int64_t)(now.tv_sec - w->drawn.tv_sec) * 1000 + (now.tv_nsec - w->drawn.tv_nsec) / 1000000;
     if (!w->table || !w->changed || since < 100)
         return;
     w->drawn = now;

@@ -19,7 +19,8 @@ extern const struct argp listen_argp;
         .host = "127.0.0.1", .root = "sightline", .camera = "+", .port = 1883                      \
     }
 
-// `leaf` is what follows ROOT/CAMERA/; camera, leaf and payload end with a NUL. Returns false to stop.
+// `leaf` is what follows ROOT/CAMERA/; camera, leaf and payload end with a NUL. Returns false to
+// stop.
 typedef bool (*listen_message)(void *ctx, const char *camera, const char *leaf, const char *payload,
                                size_t size, bool retained);
 

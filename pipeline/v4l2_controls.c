@@ -68,8 +68,8 @@ static gboolean apply(int fd, const char *device, const struct sl_config_control
         return FALSE;
     }
     if (retried(fd, VIDIOC_S_CTRL, &control) < 0 || retried(fd, VIDIOC_G_CTRL, &control) < 0) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s: control '%s': %s", device,
-                    wanted->name, g_strerror(errno));
+        g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno), "%s: control '%s': %s",
+                    device, wanted->name, g_strerror(errno));
         return FALSE;
     }
     if (control.value != wanted->value)
@@ -85,7 +85,7 @@ gboolean sl_v4l2_controls_apply(const struct sl_config_v4l2 *v4l2, GString *rema
         return TRUE;
     const int fd = open(v4l2->device, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s: %s", v4l2->device,
+        g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno), "%s: %s", v4l2->device,
                     g_strerror(errno));
         return FALSE;
     }

@@ -3,8 +3,8 @@
 //     build/tests/inference/onnx_nodes [--list] [--data DIR] [PART-OF-A-NAME…]
 //
 // Each case runs twice: node by node through the reference interpreter, and as a program of the cpu
-// back end. A case that the importer refuses as not supported is listed with the reason. Inputs that
-// only steer shapes or carry scales are given at load, as a model would hold them.
+// back end. A case that the importer refuses as not supported is listed with the reason. Inputs
+// that only steer shapes or carry scales are given at load, as a model would hold them.
 #include "accel/accel.h"
 #include "accel/reference.h"
 #include "inference/dataset.h"
@@ -137,7 +137,8 @@ static bool numbers_agree(const struct value *expected, const void *found, size_
                 return false;
         } else {
             const size_t size = sl_dtype_size(expected->dtype);
-            if (memcmp((const char *)expected->data + i * size, (const char *)found + i * size, size))
+            if (memcmp((const char *)expected->data + i * size, (const char *)found + i * size,
+                       size))
                 return false;
         }
     }
@@ -196,7 +197,8 @@ static int run_reference(const struct sl_graph *g, const struct test_case *test,
         status = sl_reference_run(g->tensors, &g->nodes[n], data, error);
     for (uint32_t i = 0; i < g->n_outputs && i < v->n_out && status == 0; i++) {
         const struct sl_tensor *t = &g->tensors[g->outputs[i]];
-        status = compare(&v->out[i], t, t->data ? t->data : data[g->outputs[i]], "reference", error);
+        status =
+            compare(&v->out[i], t, t->data ? t->data : data[g->outputs[i]], "reference", error);
     }
     for (uint32_t i = 0; i < g->n_tensors; i++)
         free(data[i]);
