@@ -2,6 +2,7 @@
 #include "tests/inference/allocations.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -52,6 +53,12 @@ void *realloc(void *old, size_t size)
 {
     atomic_fetch_add(&count, 1);
     return __libc_realloc(old, size);
+}
+
+void *memalign(size_t alignment, size_t size)
+{
+    atomic_fetch_add(&count, 1);
+    return __libc_memalign(alignment, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size)

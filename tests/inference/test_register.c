@@ -3,6 +3,7 @@
 //   test_register bench   prints time and error on the DeepPCB pictures, where they are
 #include "inference/dataset.h"
 #include "inference/register.h"
+#include "tests/inference/allocations.h"
 
 #include <errno.h>
 #include <math.h>
@@ -301,6 +302,29 @@ static void without_a_reference_nothing_is_found(void **state)
     sl_register_free(reg);
 }
 
+static void nothing_is_allocated_after_new(void **state)
+{
+    struct bench *b = *state;
+    const struct sl_picture reference = view(b->reference), picture = view(b->picture);
+    static uint8_t warped[SIDE * SIDE];
+    if (allocations() < 0)
+        skip();
+    long before = allocations();
+    struct sl_register *reg;
+    assert_int_equal(sl_register_new(SIDE, SIDE, &reg, NULL), 0);
+    assert_true(allocations() > before); // or nothing is being counted
+    before = allocations();
+    for (int i = 0; i < 3; i++) {
+        struct sl_registration r;
+        move(b->reference, 11 * i, -9.5, 2.1 * i, b->picture);
+        assert_int_equal(sl_register_set_reference(reg, &reference, NULL), 0);
+        assert_int_equal(sl_register_find(reg, &picture, &limits, &r, NULL), 0);
+        sl_register_warp(reg, &r, &picture, warped, SIDE);
+    }
+    assert_int_equal(allocations(), before);
+    sl_register_free(reg);
+}
+
 // Sizes that are odd, small or long work as well.
 static void other_sizes_work(void **state)
 {
@@ -513,6 +537,7 @@ int main(int argc, char **argv)
         CASE(wrong_pictures_are_refused),
         cmocka_unit_test(wrong_sizes_are_refused),
         cmocka_unit_test(without_a_reference_nothing_is_found),
+        CASE(nothing_is_allocated_after_new),
         CASE(other_sizes_work),
         CASE(the_warp_lays_the_reference_on_the_picture),
         CASE(real_boards_are_found),
