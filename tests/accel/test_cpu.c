@@ -241,12 +241,98 @@ static void test_real_networks(void **state)
     check_many(SL_F32, 60);
 }
 
+static uint64_t honest_bytes(const struct sl_tensor *t)
+{
+    uint64_t bytes = sl_dtype_size(t->dtype);
+    for (uint32_t i = 0; i < t->rank && i < SL_MAX_RANK; i++)
+        bytes *= (uint64_t)t->dims[i];
+    return bytes;
+}
+
+// One number of a good network replaced: it is refused, or it loads and runs within its memory
+// (which the sanitizers watch).
+static void mutate(struct network *net)
+{
+    struct random *r = &net->random;
+    struct sl_tensor *t = &net->tensors[random_in(r, 0, net->graph.n_tensors - 1)];
+    struct sl_node *n = &net->nodes[random_in(r, 0, net->graph.n_nodes - 1)];
+    if (t->data) // nobody can know how long the memory behind a pointer is
+        t = &net->tensors[net->inputs[0]];
+    static const int64_t odd[] = {0, 1, 2, 3, -1, 5, 16, 17, 255, INT32_MAX, INT64_MAX, INT64_MIN};
+    int64_t value = odd[random_in(r, 0, sizeof(odd) / sizeof(*odd) - 1)];
+    switch (random_in(r, 0, 9)) {
+    case 0:
+        t->dims[random_in(r, 0, 3)] = value;
+        break;
+    case 1:
+        t->dtype = (uint32_t)random_in(r, 0, 7);
+        break;
+    case 2:
+        t->rank = (uint32_t)random_in(r, 0, 9);
+        break;
+    case 3:
+        t->bytes = (uint64_t)value;
+        break;
+    case 4:
+        t->quant.axis = (int32_t)value;
+        break;
+    case 5:
+        n->op = (uint32_t)random_in(r, 0, 62);
+        break;
+    case 6:
+        n->n_inputs = (uint32_t)random_in(r, 0, 4);
+        break;
+    case 7:
+        net->operands[n - net->nodes][random_in(r, 0, 3)] = (uint32_t)random_in(r, 0, 40);
+        break;
+    default: // any 64-bit number of the attributes
+        memcpy((char *)&n->attrs + 8 * random_in(r, 0, 13), &value, sizeof(value));
+    }
+    if (random_in(r, 0, 1)) // so that more than the lie about bytes is met
+        t->bytes = honest_bytes(t);
+}
+
+static bool load_and_run(const struct network *net)
+{
+    struct sl_error error = {""};
+    struct sl_accel *accel;
+    struct sl_program *program = NULL;
+    assert_int_equal(sl_accel_open("cpu", &accel, &error), 0);
+    int status = sl_accel_load(accel, &net->graph, &program, &error);
+    if (status == 0)
+        sl_program_run(program, SL_NO_DEADLINE, &error);
+    else
+        assert_true(strlen(error.message) > 10);
+    sl_accel_unload(program);
+    sl_accel_close(accel);
+    return status == 0;
+}
+
+static void test_mutated_networks(void **state)
+{
+    (void)state;
+    static const uint32_t dtypes[] = {SL_U8, SL_I8, SL_F32};
+    int refused = 0, ran = 0;
+    for (uint64_t seed = 0; seed < 3000; seed++) {
+        struct network net;
+        random_network(&net, seed, dtypes[seed % 3]);
+        mutate(&net);
+        if (load_and_run(&net))
+            ran++;
+        else
+            refused++;
+        network_end(&net);
+    }
+    assert_true(refused > 500 && ran > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uint8_networks),
         cmocka_unit_test(test_int8_networks),
         cmocka_unit_test(test_real_networks),
+        cmocka_unit_test(test_mutated_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
