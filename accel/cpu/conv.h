@@ -58,4 +58,15 @@ size_t conv_scratch_bytes(const struct conv *conv);
 void conv_rows(const struct conv *conv, const void *x, void *y, void *scratch, int64_t n,
                int64_t first, int64_t end);
 
+// What convolutions and matrix products share when they are compiled, in step_conv.c.
+//
+// Which kernel computes the node with weights quantised along `w_axis`; false: none.
+bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uint32_t w_axis,
+                   enum conv_kind *kind);
+// Packs the weights and sets bias, multipliers and bounds.
+int cpu_conv_constants(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv,
+                       conv_weight weight, const void *ctx);
+// Element i of a constant tensor, centred on its zero point.
+float cpu_weight(const struct sl_tensor *tensor, int64_t i, int64_t channel);
+
 #endif

@@ -28,17 +28,21 @@ struct weights {
     int64_t per_group, kernel[2];
 };
 
+float cpu_weight(const struct sl_tensor *tensor, int64_t i, int64_t channel)
+{
+    if (tensor->dtype == SL_F32)
+        return ((const float *)tensor->data)[i];
+    int32_t zero = tensor->quant.zero_point[tensor->quant.count > 1 ? channel : 0];
+    int32_t value = tensor->dtype == SL_I8 ? ((const int8_t *)tensor->data)[i]
+                                           : ((const uint8_t *)tensor->data)[i];
+    return (float)(value - zero);
+}
+
 static float weight_at(const void *ctx, int64_t o, int64_t c, int64_t ky, int64_t kx)
 {
     const struct weights *w = ctx;
-    const struct sl_tensor *t = w->tensor;
     int64_t i = ((o * w->per_group + c) * w->kernel[0] + ky) * w->kernel[1] + kx;
-    if (t->dtype == SL_F32)
-        return ((const float *)t->data)[i];
-    int32_t zero = t->quant.zero_point[t->quant.count > 1 ? o : 0];
-    int32_t value =
-        t->dtype == SL_I8 ? ((const int8_t *)t->data)[i] : ((const uint8_t *)t->data)[i];
-    return (float)(value - zero);
+    return cpu_weight(w->tensor, i, o);
 }
 
 // vpdpbusd takes int8 weights: those that are asymmetric go to the 16-bit kernel.
@@ -50,14 +54,14 @@ static bool weights_are_int8(const struct sl_tensor *w)
     return w->dtype == SL_I8;
 }
 
-static bool is_integer(const struct cpu_compiler *c, const struct sl_node *node)
+static bool is_integer(const struct cpu_compiler *c, const struct sl_node *node, uint32_t w_axis)
 {
     const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
     const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
     if (!sl_is_8bit(x) || x->quant.count != 1 || !sl_is_8bit(w) || w->quant.count == 0 ||
         (b && b->dtype != SL_I32))
         return false;
-    if (w->quant.count > 1 && sl_axis(w->quant.axis, w->rank) != 0)
+    if (w->quant.count > 1 && sl_axis(w->quant.axis, w->rank) != w_axis)
         return false;
     return y->quant.count == 1 ? sl_is_8bit(y) : y->dtype == SL_F32;
 }
@@ -73,6 +77,20 @@ static bool is_depthwise(const struct sl_node *node, const struct sl_tensor *x,
     return node->attrs.conv.group == x->dims[1] && x->dims[1] == y->dims[1] && x->dims[1] > 1;
 }
 
+bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uint32_t w_axis,
+                   enum conv_kind *kind)
+{
+    const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
+    const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
+    if (is_integer(c, node, w_axis)) {
+        *kind = c->kernels->prefer_dot && weights_are_int8(w) ? CONV_DOT : CONV_S16;
+        return !sl_is_quantised(y) || is_clamp(node->activation.kind);
+    }
+    *kind = CONV_F32;
+    return x->dtype == SL_F32 && w->dtype == SL_F32 && y->dtype == SL_F32 &&
+           (!b || b->dtype == SL_F32);
+}
+
 static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
 {
     const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
@@ -80,19 +98,12 @@ static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, stru
     if (!w->data || (b && !b->data) || !cpu_fits_nhwc(x) || !cpu_fits_nhwc(y) ||
         sl_elements(y) == 0 || sl_elements(w) == 0 || sl_elements(x) == 0)
         return false;
-    if (is_integer(c, node) && is_depthwise(node, x, y)) {
+    if (!cpu_conv_kind(c, node, 0, &conv->kind))
+        return false;
+    if (conv->kind != CONV_F32 && is_depthwise(node, x, y))
         conv->kind = CONV_DEPTHWISE;
-        return !sl_is_quantised(y) || is_clamp(node->activation.kind);
-    }
-    if (node->attrs.conv.group > 8)
-        return false; // packed densely, most weights would be zero
-    if (is_integer(c, node)) {
-        conv->kind = c->kernels->prefer_dot && weights_are_int8(w) ? CONV_DOT : CONV_S16;
-        return !sl_is_quantised(y) || is_clamp(node->activation.kind);
-    }
-    conv->kind = CONV_F32;
-    return x->dtype == SL_F32 && w->dtype == SL_F32 && y->dtype == SL_F32 &&
-           (!b || b->dtype == SL_F32);
+    // Packed densely, most weights of many groups would be zero.
+    return conv->kind == CONV_DEPTHWISE || node->attrs.conv.group <= 8;
 }
 
 static void set_geometry(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
@@ -119,32 +130,33 @@ static void set_geometry(struct cpu_compiler *c, const struct sl_node *node, str
 }
 
 // conv_dot reads bytes that are not centred: what their zero point adds goes into the bias.
-static int32_t sum_of_weights(const struct conv *conv, const struct weights *w, int64_t o)
+static int32_t sum_of_weights(const struct conv *conv, conv_weight weight, const void *ctx,
+                              int64_t o)
 {
     int32_t sum = 0;
-    for (int64_t i = 0; i < w->per_group; i++)
+    for (int64_t i = 0; i < conv->channels / conv->group; i++)
         for (int64_t ky = 0; ky < conv->kernel[0]; ky++)
             for (int64_t kx = 0; kx < conv->kernel[1]; kx++)
-                sum += (int32_t)weight_at(w, o, i, ky, kx);
+                sum += (int32_t)weight(ctx, o, i, ky, kx);
     return sum;
 }
 
 static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *node,
-                                 struct conv *conv, const struct weights *w)
+                                 struct conv *conv, conv_weight weight, const void *ctx)
 {
     const struct sl_tensor *x = cpu_in(c, node, 0), *b = cpu_in(c, node, 2);
     const struct sl_tensor *y = cpu_out(c, node);
+    const struct sl_quant *quant = &cpu_in(c, node, 1)->quant;
     int32_t *bias = cpu_take(c, (size_t)conv->out_padded, sizeof(*bias));
     float *multiplier = cpu_take(c, (size_t)conv->out_padded, sizeof(*multiplier));
     if (!bias || !multiplier)
         return cpu_no_memory(c);
     int32_t zero = conv->x_zero + (conv->x_dtype == SL_I8 ? 128 : 0);
     for (int64_t o = 0; o < conv->out_channels; o++) {
-        const struct sl_quant *quant = &w->tensor->quant;
         bias[o] = b ? ((const int32_t *)b->data)[o] : 0;
         if (conv->kind == CONV_DOT)
             bias[o] = (int32_t)((uint32_t)bias[o] -
-                                (uint32_t)zero * (uint32_t)sum_of_weights(conv, w, o));
+                                (uint32_t)zero * (uint32_t)sum_of_weights(conv, weight, ctx, o));
         multiplier[o] = x->quant.scale[0] * quant->scale[quant->count > 1 ? o : 0];
         if (sl_is_quantised(y))
             multiplier[o] /= y->quant.scale[0];
@@ -189,16 +201,15 @@ static void set_epilogue(const struct sl_node *node, const struct sl_tensor *y, 
         conv->after = *activation;
 }
 
-static int set_constants(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+int cpu_conv_constants(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv,
+                       conv_weight weight, const void *ctx)
 {
-    struct weights w = {
-        cpu_in(c, node, 1), conv->channels / conv->group, {conv->kernel[0], conv->kernel[1]}};
-    conv->weights = conv_pack(c, conv, weight_at, &w);
+    conv->weights = conv_pack(c, conv, weight, ctx);
     if (!conv->weights)
         return cpu_no_memory(c);
     set_epilogue(node, cpu_out(c, node), conv);
     return conv->kind == CONV_F32 ? set_real_bias(c, node, conv)
-                                  : set_integer_constants(c, node, conv, &w);
+                                  : set_integer_constants(c, node, conv, weight, ctx);
 }
 
 static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
@@ -238,6 +249,8 @@ int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node)
     set_geometry(c, node, conv);
     if (!conv_layout(conv))
         return 0;
-    int status = set_constants(c, node, conv);
+    const struct weights w = {
+        cpu_in(c, node, 1), conv->channels / conv->group, {conv->kernel[0], conv->kernel[1]}};
+    int status = cpu_conv_constants(c, node, conv, weight_at, &w);
     return status ? status : add_step(c, node, conv);
 }

@@ -241,6 +241,46 @@ static void test_real_networks(void **state)
     check_many(SL_F32, 60);
 }
 
+// Rows times a constant matrix: Gemm with either orientation, MatMul.
+static void product_network(struct network *net, uint64_t seed, uint32_t dtype)
+{
+    network_begin(net, seed);
+    struct random *r = &net->random;
+    bool real = dtype == SL_F32, gemm = random_in(r, 0, 1), turned = gemm && random_in(r, 0, 1);
+    int64_t rows = random_in(r, 1, 20), inner = random_in(r, 1, 70), columns = random_in(r, 1, 40);
+    const int64_t a_dims[2] = {rows, inner}, y_dims[2] = {rows, columns};
+    const int64_t b_dims[2] = {turned ? columns : inner, turned ? inner : columns};
+    uint32_t a = add_tensor(net, dtype, 2, a_dims), y = add_tensor(net, dtype, 2, y_dims);
+    uint32_t b = add_tensor(net, real ? SL_F32 : SL_I8, 2, b_dims);
+    uint32_t bias = add_tensor(net, real ? SL_F32 : SL_I32, 1, &columns);
+    if (!real) {
+        set_quant(net, a, 0.05f, (int32_t)random_in(r, 0, 100));
+        set_quant(net, y, 0.01f * (float)inner, (int32_t)random_in(r, 0, 100));
+        set_channel_quant(net, b, turned ? 0 : 1, (uint32_t)columns);
+        set_quant(net, bias, 1.0f, 0);
+    }
+    fill_constant(net, b);
+    fill_constant(net, bias);
+    const uint32_t operands[3] = {a, b, bias};
+    struct sl_node *node =
+        add_node(net, gemm ? SL_OP_GEMM : SL_OP_MATMUL, gemm ? 3 : 2, operands, y);
+    node->attrs.gemm = (struct sl_gemm_attrs){1.0f, 1.0f, 0, turned};
+    add_input(net, a);
+    add_output(net, y);
+}
+
+static void test_products(void **state)
+{
+    (void)state;
+    static const uint32_t dtypes[] = {SL_U8, SL_I8, SL_F32};
+    for (uint64_t seed = 0; seed < 120; seed++) {
+        struct network net;
+        product_network(&net, seed, dtypes[seed % 3]);
+        check_network(&net, seed % 2 ? "cpu,dot=1" : "cpu,threads=2", seed);
+        network_end(&net);
+    }
+}
+
 static uint64_t honest_bytes(const struct sl_tensor *t)
 {
     uint64_t bytes = sl_dtype_size(t->dtype);
@@ -329,9 +369,8 @@ static void test_mutated_networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uint8_networks),
-        cmocka_unit_test(test_int8_networks),
-        cmocka_unit_test(test_real_networks),
+        cmocka_unit_test(test_uint8_networks),   cmocka_unit_test(test_int8_networks),
+        cmocka_unit_test(test_real_networks),    cmocka_unit_test(test_products),
         cmocka_unit_test(test_mutated_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
