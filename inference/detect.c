@@ -12,7 +12,7 @@
 
 struct mask {
     uint32_t count;
-    float (*points)[2]; // input pixels of the reference
+    float (*points)[2]; // pixels of the reference as it was given
 };
 
 struct sl_detector {
@@ -23,6 +23,8 @@ struct sl_detector {
     struct sl_register *registration;
     struct sl_head *head;
     bool register_pictures, has_reference;
+    struct sl_fit_map reference_map;
+    struct sl_registration placed; // the last one, in pixels of the input
     float thresholds[SL_MAX_CLASSES];
     uint32_t n_masks;
     struct mask *masks;
@@ -166,12 +168,12 @@ static struct sl_picture plane_view(const struct sl_detector *d, const uint8_t *
 int sl_detector_set_reference(struct sl_detector *d, const struct sl_picture *reference,
                               struct sl_error *error)
 {
-    struct sl_fit_map map;
     if (!sl_model_needs_reference(d->model))
         return sl_error_set(error, -EINVAL, "model '%s' takes no reference", d->model->name);
     d->has_reference = false;
-    int status = sl_preprocess_planes(d->preprocess, reference, true,
-                                      (uint8_t *[3]){d->reference, NULL, NULL}, &map, error);
+    int status =
+        sl_preprocess_planes(d->preprocess, reference, true,
+                             (uint8_t *[3]){d->reference, NULL, NULL}, &d->reference_map, error);
     const struct sl_picture view = plane_view(d, d->reference);
     if (status == 0)
         status = sl_register_set_reference(d->registration, &view, error);
@@ -205,7 +207,7 @@ int sl_detector_set_masks(struct sl_detector *d, const struct sl_mask *masks, ui
         copies[i].points =
             malloc((masks[i].count ? masks[i].count : 1) * sizeof(*copies[i].points));
         ok = copies[i].points != NULL;
-        if (ok)
+        if (ok && masks[i].count)
             memcpy(copies[i].points, masks[i].points, masks[i].count * sizeof(*copies[i].points));
     }
     free_masks(d);
@@ -241,6 +243,7 @@ static int align(struct sl_detector *d, const struct sl_fit_map *map, struct sl_
     if (status == 0)
         sl_register_warp(d->registration, &out->registration, &picture, d->warped, input->width);
     out->registered = status == 0;
+    d->placed = out->registration;
     out->registration.dx_px /= map->scale_x;
     out->registration.dy_px /= map->scale_y;
     return status;
@@ -291,26 +294,24 @@ static bool inside(const struct mask *mask, float x, float y)
     return in;
 }
 
-// The point of the reference that is seen at x, y: the inverse of the registration.
-static void to_reference(const struct sl_detect_result *out, const struct sl_picture *picture,
-                         float *x, float *y)
+// From the picture to the input, back by the registration, and from the input to the reference.
+static void to_reference(const struct sl_detector *d, const struct sl_fit_map *map, float *x,
+                         float *y)
 {
-    if (!out->registered)
-        return;
-    const float cx = (float)(picture->width - 1) / 2, cy = (float)(picture->height - 1) / 2;
-    const float angle = out->registration.rotation_deg * 0.017453293f;
-    const float c = cosf(angle), s = sinf(angle);
-    const float px = *x - cx - out->registration.dx_px, py = *y - cy - out->registration.dy_px;
-    *x = cx + c * px + s * py;
-    *y = cy - s * px + c * py;
+    const float cx = (float)d->model->input.width / 2, cy = (float)d->model->input.height / 2;
+    const float angle = d->placed.rotation_deg * 0.017453293f, c = cosf(angle), s = sinf(angle);
+    const float px = *x * map->scale_x + map->offset_x - cx - d->placed.dx_px;
+    const float py = *y * map->scale_y + map->offset_y - cy - d->placed.dy_px;
+    *x = (cx + c * px + s * py - d->reference_map.offset_x) / d->reference_map.scale_x;
+    *y = (cy - s * px + c * py - d->reference_map.offset_y) / d->reference_map.scale_y;
 }
 
-static bool is_masked(const struct sl_detector *d, const struct sl_detect_result *out,
-                      const struct sl_picture *picture, const struct sl_detection *box)
+static bool is_masked(const struct sl_detector *d, const struct sl_fit_map *map,
+                      const struct sl_detection *box)
 {
     float x = (box->x1 + box->x2) / 2, y = (box->y1 + box->y2) / 2;
-    if (d->n_masks)
-        to_reference(out, picture, &x, &y);
+    if (d->n_masks && d->has_reference)
+        to_reference(d, map, &x, &y);
     for (uint32_t i = 0; i < d->n_masks; i++)
         if (d->masks[i].count && inside(&d->masks[i], x, y))
             return true;
@@ -333,7 +334,7 @@ static void keep(struct sl_detector *d, const struct sl_picture *picture,
         box.y1 = clamp((box.y1 - map->offset_y) / map->scale_y, height);
         box.y2 = clamp((box.y2 - map->offset_y) / map->scale_y, height);
         if (box.x1 < box.x2 && box.y1 < box.y2 && box.score >= d->thresholds[box.class_id] &&
-            !is_masked(d, out, picture, &box))
+            !is_masked(d, map, &box))
             out->detections[out->count++] = box;
     }
 }
@@ -362,6 +363,7 @@ int sl_detector_run(struct sl_detector *d, const struct sl_picture *picture, int
     int64_t clock = 0;
     out->count = 0;
     out->registered = false;
+    d->placed = (struct sl_registration){0};
     out->registration = (struct sl_registration){0};
     out->timings = (struct sl_detect_timings){0};
     since_us(&clock);
