@@ -56,7 +56,7 @@ void ref_copy_strided(void *y, uint32_t rank, const int64_t *dims, const void *x
 // Value in [low, high] that a real number becomes in a quantised tensor's channel i.
 int32_t ref_quantise(float real, const struct sl_tensor *tensor, uint32_t channel);
 // The value that `sum` times `multiplier` becomes in a tensor of one scale and zero point.
-int32_t ref_rescale(int32_t sum, float multiplier, const struct sl_tensor *tensor);
+int32_t ref_rescale(int64_t sum, float multiplier, const struct sl_tensor *tensor);
 // Conversions of whole tensors between quantised and float32.
 void ref_dequantise_all(const struct sl_tensor *tensor, const void *quantised, float *real);
 void ref_quantise_all(const struct sl_tensor *tensor, const float *real, void *quantised);

@@ -121,7 +121,7 @@ static int32_t mean_quantised(const struct pool *p, const struct ref *ref, int64
     const struct sl_tensor *xt = ref_in(ref, 0), *yt = ref_out(ref, 0);
     int64_t y0, y1, x0, x1;
     int64_t iy = taps(p, 0, oy, &y0, &y1), ix = taps(p, 1, ox, &x0, &x1), inside = 0;
-    int32_t sum = 0;
+    int64_t sum = 0;
     for (int64_t ky = 0; ky < y1 - y0; ky++)
         for (int64_t kx = 0; kx < x1 - x0; kx++, inside++)
             sum += ref_load8(ref_src(ref, 0), xt->dtype,

@@ -20,7 +20,7 @@ int32_t ref_quantise(float real, const struct sl_tensor *tensor, uint32_t channe
                     low, high);
 }
 
-int32_t ref_rescale(int32_t sum, float multiplier, const struct sl_tensor *tensor)
+int32_t ref_rescale(int64_t sum, float multiplier, const struct sl_tensor *tensor)
 {
     int64_t low, high;
     sl_dtype_range(tensor->dtype, &low, &high);

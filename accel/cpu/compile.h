@@ -27,6 +27,7 @@ int cpu_lower_unary(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_quantize(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_average_pool(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_concat(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_reference(struct cpu_compiler *c, const struct sl_node *node); // takes everything

@@ -72,6 +72,12 @@ typedef void cpu_lookup_fn(const uint8_t table[256], const uint8_t *x, uint8_t *
 
 // y[i] = max(x[i], y[i])
 typedef void cpu_max_q8_fn(const uint8_t *x, uint8_t *y, int64_t count, uint32_t is_signed);
+// sums[i] += x[i] - zero
+typedef void cpu_accumulate_q8_fn(const uint8_t *x, int32_t *sums, int64_t count, int32_t zero,
+                                  uint32_t is_signed);
+// y[i] = round(sums[i] * multiplier), clamped and around the zero point as `quant` says
+typedef void cpu_rescale_q8_fn(const struct cpu_quant *quant, float multiplier, const int32_t *sums,
+                               uint8_t *y, int64_t count);
 typedef void cpu_max_f32_fn(const float *x, float *y, int64_t count);
 // A convolution row in which every output channel reads its own input channel: runs are single
 // taps, run_length is 1, weights are [run][CPU_BLOCK] int16, and the input of output pixel p,
@@ -92,6 +98,8 @@ struct cpu_kernels {
     cpu_lookup_fn *lookup;
     cpu_max_q8_fn *max_q8;
     cpu_max_f32_fn *max_f32;
+    cpu_accumulate_q8_fn *accumulate_q8;
+    cpu_rescale_q8_fn *rescale_q8;
     cpu_depthwise_s16_fn *depthwise_s16;
 };
 

@@ -70,3 +70,17 @@ void cpu_max_f32_c(const float *x, float *y, int64_t count)
     for (int64_t i = 0; i < count; i++)
         y[i] = x[i] > y[i] ? x[i] : y[i];
 }
+
+void cpu_accumulate_q8_c(const uint8_t *x, int32_t *sums, int64_t count, int32_t zero,
+                         uint32_t is_signed)
+{
+    for (int64_t i = 0; i < count; i++)
+        sums[i] += load(x, i, is_signed) - zero;
+}
+
+void cpu_rescale_q8_c(const struct cpu_quant *quant, float multiplier, const int32_t *sums,
+                      uint8_t *y, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        y[i] = round_to_byte((float)sums[i] * multiplier, quant->low, quant->high, quant->zero);
+}

@@ -5,11 +5,19 @@
 #include <math.h>
 #include <string.h>
 
+// Sums of that many bytes fit 32 bits.
+#define MAX_AREA (1 << 22)
+
 struct pool_state {
     const struct cpu_kernels *kernels;
     uint32_t x, y, dtype;
     int64_t n, in[2], out[2], channels; // padded
     struct sl_pool_attrs attrs;
+    // of an average
+    uint32_t scratch;
+    int32_t x_zero;
+    float x_scale;
+    struct cpu_quant quant;
 };
 
 // Taps of a window along an axis that lie inside the input.
@@ -74,16 +82,67 @@ static int run_max_pool(const struct cpu_program *program, const struct cpu_step
     return 0;
 }
 
-int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node)
+// How many positions the mean divides by: those inside, or with count_include_pad those inside the
+// padded input.
+static int64_t divisor(const struct pool_state *s, const int64_t out[2], int64_t within)
 {
-    if (node->op != SL_OP_MAX_POOL || node->activation.kind != SL_ACT_NONE)
-        return 0;
+    int64_t count = 1;
+    if (!s->attrs.count_include_pad)
+        return within;
+    for (int i = 0; i < 2; i++) {
+        int64_t start = out[i] * s->attrs.stride[i] - s->attrs.pad[i];
+        int64_t room = s->in[i] + s->attrs.pad[i + 2] - start;
+        int64_t fit = (room + s->attrs.dilation[i] - 1) / s->attrs.dilation[i];
+        count *= fit < s->attrs.kernel[i] ? fit : s->attrs.kernel[i];
+    }
+    return count;
+}
+
+static void average_pixel(const struct pool_state *s, const uint8_t *x, uint8_t *y, int32_t *sums,
+                          const int64_t out[2])
+{
+    int64_t y0, y1, x0, x1;
+    inside(s, 0, out[0], &y0, &y1);
+    inside(s, 1, out[1], &x0, &x1);
+    memset(sums, 0, (size_t)s->channels * sizeof(*sums));
+    for (int64_t ky = y0; ky < y1; ky++)
+        for (int64_t kx = x0; kx < x1; kx++) {
+            int64_t iy = out[0] * s->attrs.stride[0] - s->attrs.pad[0] + ky * s->attrs.dilation[0];
+            int64_t ix = out[1] * s->attrs.stride[1] - s->attrs.pad[1] + kx * s->attrs.dilation[1];
+            s->kernels->accumulate_q8(x + (iy * s->in[1] + ix) * s->channels, sums, s->channels,
+                                      s->x_zero, s->dtype == SL_I8);
+        }
+    int64_t within = y1 > y0 && x1 > x0 ? (y1 - y0) * (x1 - x0) : 0;
+    int64_t count = divisor(s, out, within);
+    float multiplier = s->x_scale / (s->quant.scale * (float)(count ? count : 1));
+    s->kernels->rescale_q8(&s->quant, multiplier, sums, y, s->channels);
+}
+
+static int run_average_pool(const struct cpu_program *program, const struct cpu_step *step,
+                            uint32_t part, uint32_t parts, struct sl_error *error)
+{
+    const struct pool_state *s = step->state;
+    int32_t *sums = (int32_t *)cpu_data(program, s->scratch) + part * s->channels;
+    int64_t end = cpu_share(s->n * s->out[0], part + 1, parts);
+    (void)error;
+    for (int64_t row = cpu_share(s->n * s->out[0], part, parts); row < end; row++) {
+        const uint8_t *x = cpu_data(program, s->x);
+        uint8_t *y = cpu_data(program, s->y);
+        x += row / s->out[0] * s->in[0] * s->in[1] * s->channels;
+        for (int64_t ox = 0; ox < s->out[1]; ox++) {
+            const int64_t out[2] = {row % s->out[0], ox};
+            average_pixel(s, x, y + (row * s->out[1] + ox) * s->channels, sums, out);
+        }
+    }
+    return 0;
+}
+
+static struct pool_state *new_state(struct cpu_compiler *c, const struct sl_node *node)
+{
     const struct sl_tensor *x = cpu_in(c, node, 0), *y = cpu_out(c, node);
-    if (!cpu_fits_nhwc(x) || !sl_same_quant(x, y) || sl_elements(x) == 0 || sl_elements(y) == 0)
-        return 0;
     struct pool_state *s = cpu_take(c, 1, sizeof(*s));
     if (!s)
-        return cpu_no_memory(c);
+        return NULL;
     *s = (struct pool_state){.kernels = c->kernels,
                              .dtype = x->dtype,
                              .n = x->dims[0],
@@ -91,6 +150,69 @@ int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node)
                              .out = {y->dims[2], y->dims[3]},
                              .channels = cpu_round_channels(x->dims[1]),
                              .attrs = node->attrs.pool};
+    return s;
+}
+
+static bool one_scale(const struct sl_tensor *t)
+{
+    return sl_is_8bit(t) && t->quant.count == 1;
+}
+
+static void set_quant(const struct sl_tensor *x, const struct sl_tensor *y, struct pool_state *s)
+{
+    const struct sl_activation none = {0};
+    int32_t low, high;
+    sl_quant_bounds(y, &none, &low, &high);
+    s->x_zero = x->quant.zero_point[0];
+    s->x_scale = x->quant.scale[0];
+    s->quant = (struct cpu_quant){.scale = y->quant.scale[0],
+                                  .low = (float)(low - y->quant.zero_point[0]),
+                                  .high = (float)(high - y->quant.zero_point[0]),
+                                  .zero = y->quant.zero_point[0]};
+}
+
+int cpu_lower_average_pool(struct cpu_compiler *c, const struct sl_node *node)
+{
+    if (node->op != SL_OP_AVERAGE_POOL || node->activation.kind != SL_ACT_NONE)
+        return 0;
+    const struct sl_tensor *x = cpu_in(c, node, 0), *y = cpu_out(c, node);
+    if (x->rank != 4 || !one_scale(x) || !one_scale(y) || sl_elements(x) == 0 ||
+        sl_elements(y) == 0)
+        return 0;
+    const struct sl_pool_attrs *attrs = &node->attrs.pool;
+    if (attrs->kernel[0] * attrs->kernel[1] > MAX_AREA)
+        return 0;
+    struct pool_state *s = new_state(c, node);
+    if (!s)
+        return cpu_no_memory(c);
+    set_quant(x, y, s);
+    int status = cpu_want(c, node->inputs[0], CPU_NHWC, &s->x);
+    if (status == 0)
+        status = cpu_make(c, node->outputs[0], CPU_NHWC, &s->y);
+    if (status)
+        return status;
+    uint32_t threads = cpu_threads_count(c->program->threads);
+    s->scratch = cpu_new_value(c, (size_t)s->channels * sizeof(int32_t) * threads);
+    struct cpu_step *step = cpu_add_step(c, node->name, "average_pool", s);
+    if (!step || s->scratch == CPU_NONE)
+        return cpu_no_memory(c);
+    step->run = run_average_pool;
+    cpu_use(c, s->x);
+    cpu_use(c, s->y);
+    cpu_use(c, s->scratch);
+    return 1;
+}
+
+int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node)
+{
+    if (node->op != SL_OP_MAX_POOL || node->activation.kind != SL_ACT_NONE)
+        return 0;
+    const struct sl_tensor *x = cpu_in(c, node, 0), *y = cpu_out(c, node);
+    if (!cpu_fits_nhwc(x) || !sl_same_quant(x, y) || sl_elements(x) == 0 || sl_elements(y) == 0)
+        return 0;
+    struct pool_state *s = new_state(c, node);
+    if (!s)
+        return cpu_no_memory(c);
     int status = cpu_want(c, node->inputs[0], CPU_NHWC, &s->x);
     if (status == 0)
         status = cpu_make(c, node->outputs[0], CPU_NHWC, &s->y);

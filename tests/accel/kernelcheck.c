@@ -293,6 +293,30 @@ static void check_max_f32(struct round *round, struct guard *guard)
     RUN_BOTH(round, cpu_max_f32_fn, want, have, bytes, x, y, count);
 }
 
+static void check_accumulate_q8(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    uint32_t is_signed = (uint32_t)random_in(round->random, 0, 1);
+    int32_t zero = (int32_t)random_in(round->random, 0, 127);
+    const uint8_t *x = random_bytes(round, guard, (size_t)count);
+    size_t bytes = (size_t)count * sizeof(int32_t);
+    void *want = guard_take(guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_accumulate_q8_fn, want, have, bytes, x, y, count, zero, is_signed);
+}
+
+static void check_rescale_q8(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    struct cpu_quant quant = make_quant(round->random);
+    float multiplier = random_in(round->random, 0, 1) ? 0.25f : 0.0137f;
+    int32_t *sums = guard_take(guard, (size_t)count * sizeof(*sums));
+    for (int64_t i = 0; i < count; i++)
+        sums[i] = (int32_t)random_in(round->random, -3000, 3000);
+    void *want = guard_take(guard, (size_t)count), *have = guard_take(guard, (size_t)count);
+    RUN_BOTH(round, cpu_rescale_q8_fn, want, have, (size_t)count, &quant, multiplier, sums, y,
+             count);
+}
+
 struct kernel {
     const char *slot, *name;
     enum cpu_isa needs;

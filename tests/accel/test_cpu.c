@@ -173,6 +173,26 @@ static uint32_t add_max_pool(struct network *net, uint32_t x)
     return y;
 }
 
+static uint32_t add_average_pool(struct network *net, uint32_t x)
+{
+    struct random *r = &net->random;
+    struct sl_tensor *t = &net->tensors[x];
+    bool global = random_in(r, 0, 2) == 0;
+    int64_t h = t->dims[2], w = t->dims[3];
+    uint32_t y = add_map(net, t->dtype, t->dims[0], t->dims[1], global ? 1 : (h + 1) / 2,
+                         global ? 1 : (w + 1) / 2);
+    if (t->dtype != SL_F32)
+        set_quant(net, y, 0.06f, 11);
+    struct sl_node *node = add_node(net, SL_OP_AVERAGE_POOL, 1, &x, y);
+    node->attrs.pool = (struct sl_pool_attrs){
+        .kernel = {3, 3}, .stride = {2, 2}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}};
+    node->attrs.pool.count_include_pad = (uint32_t)random_in(r, 0, 1);
+    if (global)
+        node->attrs.pool =
+            (struct sl_pool_attrs){.kernel = {h, w}, .stride = {1, 1}, .dilation = {1, 1}};
+    return y;
+}
+
 // A chain of random layers, each of the last value.
 static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
 {
@@ -186,7 +206,7 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
     int64_t layers = random_in(r, 1, 6);
     for (int64_t i = 0; i < layers; i++) {
         struct conv_shape shape = random_conv(net, x);
-        switch (random_in(r, 0, 8)) {
+        switch (random_in(r, 0, 10)) {
         case 0:
             x = add_unary(net, x);
             break;
@@ -195,6 +215,9 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
             break;
         case 2:
             x = add_upsample(net, x);
+            break;
+        case 5:
+            x = add_average_pool(net, x);
             break;
         case 4:
             x = add_concat(net, x, add_unary(net, x));

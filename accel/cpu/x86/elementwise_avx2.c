@@ -70,15 +70,19 @@ struct rounding {
     __m256i zero;
 };
 
-// Eight quotients become eight bytes.
-INLINE void store_8(const struct rounding *r, __m256 real, uint8_t *y)
+// Eight real numbers become eight bytes.
+INLINE void store_rounded(const struct rounding *r, __m256 x, uint8_t *y)
 {
-    __m256 x = _mm256_div_ps(real, r->scale);
     x = _mm256_min_ps(_mm256_max_ps(x, r->low), r->high);
     __m256i q = _mm256_add_epi32(_mm256_cvtps_epi32(x), r->zero);
     q = _mm256_and_si256(q, _mm256_set1_epi32(0xFF));
     __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
     _mm_storel_epi64((__m128i *)(void *)y, _mm_packus_epi16(words, words));
+}
+
+INLINE void store_8(const struct rounding *r, __m256 real, uint8_t *y)
+{
+    store_rounded(r, _mm256_div_ps(real, r->scale), y);
 }
 
 void cpu_add_q8_avx2(const struct cpu_add *add, const uint8_t *a, const uint8_t *b, uint8_t *y,
@@ -158,4 +162,31 @@ void cpu_max_f32_avx2(const float *x, float *y, int64_t count)
     for (; count - i >= 8; i += 8)
         _mm256_storeu_ps(y + i, _mm256_max_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
     cpu_max_f32_c(x + i, y + i, count - i);
+}
+
+void cpu_accumulate_q8_avx2(const uint8_t *x, int32_t *sums, int64_t count, int32_t zero,
+                            uint32_t is_signed)
+{
+    __m256i centre = _mm256_set1_epi32(zero);
+    int64_t i = 0;
+    for (; count - i >= 8; i += 8) {
+        __m256i old = _mm256_loadu_si256((const __m256i *)(const void *)(sums + i));
+        __m256i value = _mm256_sub_epi32(load_8(x + i, is_signed), centre);
+        store_256(sums + i, _mm256_add_epi32(old, value));
+    }
+    cpu_accumulate_q8_c(x + i, sums + i, count - i, zero, is_signed);
+}
+
+void cpu_rescale_q8_avx2(const struct cpu_quant *quant, float multiplier, const int32_t *sums,
+                         uint8_t *y, int64_t count)
+{
+    struct rounding r = {_mm256_set1_ps(quant->scale), _mm256_set1_ps(quant->low),
+                         _mm256_set1_ps(quant->high), _mm256_set1_epi32(quant->zero)};
+    int64_t i = 0;
+    for (; count - i >= 8; i += 8) {
+        __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(sums + i));
+        store_rounded(&r, _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(multiplier)),
+                      y + i);
+    }
+    cpu_rescale_q8_c(quant, multiplier, sums + i, y + i, count - i);
 }
