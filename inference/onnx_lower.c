@@ -1,6 +1,7 @@
 // What every lowering needs: attributes, known inputs, and adding nodes with their shapes inferred.
 #include "inference/onnx_lower.h"
 
+#include "accel/operator.h"
 #include "accel/reference.h"
 #include "inference/shape.h"
 
@@ -151,6 +152,51 @@ static int fold(struct lower *l, const struct sl_node *node)
     return status;
 }
 
+// Operators that only move elements keep the meaning of the integers that they move.
+static bool keeps_quant(const struct sl_node *node)
+{
+    switch (node->op) {
+    case SL_OP_MAX_POOL:
+    case SL_OP_RESHAPE:
+    case SL_OP_TRANSPOSE:
+    case SL_OP_CONCAT:
+    case SL_OP_SLICE:
+    case SL_OP_GATHER:
+    case SL_OP_EXPAND:
+    case SL_OP_TILE:
+    case SL_OP_DEPTH_TO_SPACE:
+    case SL_OP_SPACE_TO_DEPTH:
+        return true;
+    case SL_OP_RESIZE:
+        return node->attrs.resize.mode == SL_RESIZE_NEAREST;
+    default:
+        return false;
+    }
+}
+
+static void set_result(struct lower *l, const struct sl_node *node, struct sl_tensor *outs)
+{
+    const struct sl_tensor *first = &l->graph->tensors[node->inputs[0]];
+    if (l->result_type) {
+        outs[0].dtype = l->result_type;
+        outs[0].quant = l->result_quant;
+    } else if (keeps_quant(node) && first->quant.count == 1) {
+        outs[0].quant = first->quant;
+    }
+}
+
+// The rules that every back end relies on, before anything runs.
+static int check_node(struct lower *l, const struct sl_node *node)
+{
+    struct sl_error error = {""};
+    const int status = sl_node_check(l->graph->tensors, node, &error);
+    if (status == 0)
+        return 0;
+    // The caller says which node it is.
+    const char *reason = strstr(error.message, "): ");
+    return lower_fail(l, status, "%s", reason ? reason + 3 : error.message);
+}
+
 static int infer_and_add(struct lower *l, struct sl_node *node, struct sl_tensor *outs,
                          uint32_t *out, bool may_fold)
 {
@@ -163,6 +209,8 @@ static int infer_and_add(struct lower *l, struct sl_node *node, struct sl_tensor
         status = graph_add_tensor(g, &outs[i], &out[i], l->error);
     }
     node->outputs = out;
+    if (status == 0)
+        status = check_node(l, node);
     if (status < 0)
         return status;
     if (may_fold && all_constant(g, node->inputs, node->n_inputs))
@@ -177,6 +225,7 @@ int lower_emit(struct lower *l, struct sl_node *node, const uint32_t *inputs, ui
     node->inputs = inputs;
     node->n_inputs = n_inputs;
     node->n_outputs = n_outs;
+    set_result(l, node, outs ? outs : none);
     return infer_and_add(l, node, outs ? outs : none, out, true);
 }
 

@@ -18,6 +18,8 @@ struct lower {
     uint32_t n_in, n_out;
     uint32_t in[LOWER_MAX_INPUTS];   // tensor numbers, SL_NO_TENSOR where absent
     uint32_t out[LOWER_MAX_OUTPUTS]; // to be filled: one tensor per output of the ONNX node
+    uint32_t result_type;            // where the operator says so itself: the type of what is
+    struct sl_quant result_quant;    // emitted, and its scale
     struct sl_error *error;
 };
 

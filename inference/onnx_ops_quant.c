@@ -7,9 +7,10 @@
 #include <math.h>
 #include <string.h>
 
-// Scale and zero point as two inputs -> quantisation of a tensor of `rank` dimensions.
-static int read_quant(struct lower *l, uint32_t scale_input, uint32_t zero_input, uint32_t rank,
-                      int64_t axis, struct sl_quant *out, uint32_t *dtype)
+// Scale and zero point as two inputs -> quantisation of a tensor with the dims of `of`.
+static int read_quant(struct lower *l, uint32_t scale_input, uint32_t zero_input,
+                      const struct sl_tensor *of, int64_t axis, struct sl_quant *out,
+                      uint32_t *dtype)
 {
     const struct sl_tensor *scale = lower_input(l, scale_input), *zero = lower_input(l, zero_input);
     if (!scale || !scale->data || (zero && !zero->data))
@@ -20,10 +21,15 @@ static int read_quant(struct lower *l, uint32_t scale_input, uint32_t zero_input
         return lower_fail(l, -EINVAL, "the scale must be one float32 number or a list of them");
     if (zero && graph_elements(zero->dims, zero->rank, 1 << 20) != count)
         return lower_fail(l, -EINVAL, "scale and zero point differ in their number");
+    if (zero && zero->dtype != SL_U8 && zero->dtype != SL_I8 && zero->dtype != SL_I32)
+        return lower_fail(l, -ENOTSUP, "zero point of type %s", sl_dtype_name(zero->dtype));
     uint32_t index = 0;
-    int status = count > 1 ? lower_axis(l, axis, rank, &index) : 0;
+    int status = count > 1 ? lower_axis(l, axis, of->rank, &index) : 0;
     if (status < 0)
         return status;
+    if (count > 1 && of->dims[index] != count)
+        return lower_fail(l, -EINVAL, "%lld scales for an axis of %lld", (long long)count,
+                          (long long)of->dims[index]);
     int32_t *zeros = pool_array(&l->graph->pool, (uint64_t)count, sizeof(*zeros));
     if (!zeros)
         return pool_error(&l->graph->pool, l->error);
@@ -37,8 +43,6 @@ static int read_quant(struct lower *l, uint32_t scale_input, uint32_t zero_input
                        : zero->dtype == SL_I8 ? ((const int8_t *)zero->data)[i]
                                               : ((const int32_t *)zero->data)[i];
     }
-    if (zero && zero->dtype != SL_U8 && zero->dtype != SL_I8 && zero->dtype != SL_I32)
-        return lower_fail(l, -ENOTSUP, "zero point of type %s", sl_dtype_name(zero->dtype));
     if (dtype)
         *dtype = zero ? zero->dtype : SL_U8;
     status = graph_make_quant(l->graph, (uint32_t)count, (int32_t)index, scale->data, zeros, out,
@@ -51,13 +55,26 @@ int lower_quantize(struct lower *l)
 {
     struct sl_tensor out = {0};
     struct sl_node node = {.op = SL_OP_QUANTIZE};
-    const int status = read_quant(l, 1, 2, lower_input(l, 0)->rank, lower_int(l, "axis", 1),
-                                  &out.quant, &out.dtype);
+    const int status =
+        read_quant(l, 1, 2, lower_input(l, 0), lower_int(l, "axis", 1), &out.quant, &out.dtype);
     if (status < 0)
         return status;
     if (out.dtype == SL_I32)
         return lower_fail(l, -ENOTSUP, "quantisation to int32 is not supported");
     return lower_emit_kept(l, &node, l->in[0], &out, l->out);
+}
+
+// What is computed as plain integers, or was read as such, cannot mean something else later.
+static bool is_unread_input(const struct graph *graph, uint32_t tensor)
+{
+    bool is_input = false;
+    for (uint32_t i = 0; i < graph->n_inputs; i++)
+        is_input |= graph->inputs[i] == tensor;
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        for (uint32_t i = 0; i < graph->nodes[n].n_inputs; i++)
+            if (graph->nodes[n].inputs[i] == tensor)
+                return false;
+    return is_input;
 }
 
 // The integers with their meaning: the same tensor if it has none yet, else a copy that shares
@@ -76,6 +93,9 @@ static int give_meaning(struct lower *l, uint32_t tensor, const struct sl_quant 
     }
     if (t->quant.count)
         return lower_fail(l, -ENOTSUP, "tensor '%s' is read with two different scales", t->name);
+    if (!is_unread_input(l->graph, tensor))
+        return lower_fail(l, -ENOTSUP, "tensor '%s' holds plain integers, not quantised numbers",
+                          t->name);
     t->quant = *quant;
     return 0;
 }
@@ -89,7 +109,7 @@ int lower_dequantize(struct lower *l)
     uint32_t input;
     if (x->dtype != SL_U8 && x->dtype != SL_I8 && x->dtype != SL_I32)
         return lower_fail(l, -ENOTSUP, "input of type %s", sl_dtype_name(x->dtype));
-    int status = read_quant(l, 1, 2, x->rank, lower_int(l, "axis", 1), &quant, NULL);
+    int status = read_quant(l, 1, 2, x, lower_int(l, "axis", 1), &quant, NULL);
     if (status == 0)
         status = give_meaning(l, l->in[0], &quant, &input);
     return status < 0 ? status : lower_emit_kept(l, &node, input, &out, l->out);
@@ -107,8 +127,9 @@ int lower_integer_product(struct lower *l)
         int32_t value = 0;
         if (zero && !zero->data)
             return lower_fail(l, -ENOTSUP, "zero points must be known when the model is loaded");
-        if (zero && graph_elements(zero->dims, zero->rank, 1) != 1)
-            return lower_fail(l, -ENOTSUP, "one zero point per tensor is supported");
+        if (zero && (graph_elements(zero->dims, zero->rank, 1) != 1 ||
+                     (zero->dtype != SL_U8 && zero->dtype != SL_I8)))
+            return lower_fail(l, -ENOTSUP, "one zero point of 8 bits per tensor is supported");
         if (zero)
             value =
                 zero->dtype == SL_U8 ? *(const uint8_t *)zero->data : *(const int8_t *)zero->data;
@@ -125,38 +146,21 @@ int lower_integer_product(struct lower *l)
     l->in[0] = inputs[0];
     l->in[1] = inputs[1];
     l->n_in = 2;
-    int status = lower_conv(l);
-    if (status == 0) {
-        // The convolution was made before its type was known to be a plain sum.
-        l->graph->tensors[l->out[0]].dtype = SL_I32;
-        l->graph->tensors[l->out[0]].quant.count = 0;
-        l->graph->tensors[l->out[0]].bytes =
-            (uint64_t)graph_elements(l->graph->tensors[l->out[0]].dims,
-                                     l->graph->tensors[l->out[0]].rank, SL_ONNX_MAX_ELEMENTS) *
-            sizeof(int32_t);
-    }
-    return status;
-}
-
-static int set_output_quant(struct lower *l, const struct sl_quant *quant, uint32_t dtype)
-{
-    struct sl_tensor *out = &l->graph->tensors[l->out[0]];
-    out->quant = *quant;
-    out->dtype = dtype;
-    out->bytes = (uint64_t)graph_elements(out->dims, out->rank, SL_ONNX_MAX_ELEMENTS);
-    return 0;
+    l->result_type = SL_I32;
+    return lower_conv(l);
 }
 
 // x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero[, bias]
 static int qlinear_inputs(struct lower *l, int64_t weight_axis, uint32_t operands[3],
                           struct sl_quant *y, uint32_t *y_type)
 {
+    static const struct sl_tensor one_value = {.rank = 0}; // the result has one scale
     struct sl_quant x, w;
-    int status = read_quant(l, 1, 2, lower_input(l, 0)->rank, 0, &x, NULL);
+    int status = read_quant(l, 1, 2, lower_input(l, 0), 0, &x, NULL);
     if (status == 0)
-        status = read_quant(l, 4, 5, lower_input(l, 3)->rank, weight_axis, &w, NULL);
+        status = read_quant(l, 4, 5, lower_input(l, 3), weight_axis, &w, NULL);
     if (status == 0)
-        status = read_quant(l, 6, 7, 4, 1, y, y_type);
+        status = read_quant(l, 6, 7, &one_value, 0, y, y_type);
     if (status == 0)
         status = give_meaning(l, l->in[0], &x, &operands[0]);
     if (status == 0)
@@ -183,8 +187,9 @@ int lower_qlinear_conv(struct lower *l)
         return status;
     memcpy(l->in, operands, sizeof(operands));
     l->n_in = operands[2] == SL_NO_TENSOR ? 2 : 3;
-    status = lower_conv(l);
-    return status < 0 ? status : set_output_quant(l, &y, y_type);
+    l->result_type = y_type;
+    l->result_quant = y;
+    return lower_conv(l);
 }
 
 int lower_qlinear_matmul(struct lower *l)
@@ -193,7 +198,9 @@ int lower_qlinear_matmul(struct lower *l)
     struct sl_quant y;
     struct sl_node node = {.op = SL_OP_MATMUL};
     int status = qlinear_inputs(l, (int64_t)lower_input(l, 3)->rank - 1, operands, &y, &y_type);
-    if (status == 0)
-        status = lower_emit(l, &node, operands, 2, NULL, 1, l->out);
-    return status < 0 ? status : set_output_quant(l, &y, y_type);
+    if (status < 0)
+        return status;
+    l->result_type = y_type;
+    l->result_quant = y;
+    return lower_emit(l, &node, operands, 2, NULL, 1, l->out);
 }

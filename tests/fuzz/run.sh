@@ -8,17 +8,20 @@ seconds=${2:-15}
 here=$(cd "$(dirname "$0")" && pwd)
 shared=${SIGHTLINE_SHARED:-$here/../../../shared}
 
-case $(basename "$target") in
-    fuzz_jpeg) seeds=$shared/data/jpeg-corpus ;;
-    *) seeds=$here/seeds/$(basename "$target") ;;
-esac
 corpus=$(mktemp -d)
 trap 'rm -rf "$corpus"' EXIT
-set -- "$corpus"
-if [ -d "$seeds" ]; then
-    set -- "$@" "$seeds"
+mkdir "$corpus/found" "$corpus/seeds"
+case $(basename "$target") in
+    fuzz_jpeg) folder=$shared/data/jpeg-corpus pattern='*' ;;
+    fuzz_onnx) folder=/usr/share/libonnx-testdata/data/node pattern=model.onnx ;;
+    fuzz_yaml) folder=$here/../../deploy/models pattern='*.yaml' ;;
+    *) folder=$here/seeds/$(basename "$target") pattern='*' ;;
+esac
+if [ -d "$folder" ]; then
+    find "$folder" -name "$pattern" -type f -size -64k | head -n 2000 |
+        awk -v to="$corpus/seeds" '{ print "cp '\''" $0 "'\'' '\''" to "/" NR "'\''" }' | sh
 else
-    echo "no seeds in $seeds: starting from nothing"
+    echo "no seeds in $folder: starting from nothing"
 fi
 "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-    -artifact_prefix="$(dirname "$target")/" "$@"
+    -artifact_prefix="$(dirname "$target")/" "$corpus/found" "$corpus/seeds"
