@@ -222,8 +222,10 @@ void sl_part_logic_tick(struct sl_part_logic *logic, int64_t now_ns)
     close_late(logic, now_ns);
     if (now_ns < logic->watch_ns)
         return;
-    // A line in free run keeps getting its answer: parts pass unseen.
-    open_part(logic, NULL, now_ns);
+    // A line in free run keeps getting its answer: parts pass unseen. A part that a straggling frame
+    // has opened is answered first.
+    if (!logic->open)
+        open_part(logic, NULL, now_ns);
     fail_part(logic, logic->why_lost, now_ns);
     logic->watch_ns = now_ns + logic->settings.deadline_ns;
 }
