@@ -1,0 +1,118 @@
+"""A small plant for the tests: a broker with a password, the daemon, and somebody who listens."""
+
+import json
+import os
+import pathlib
+import queue
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+SKIP = 77
+
+
+def find(name):
+    return shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Plant:
+    """With `with`: everything that was started is stopped."""
+
+    def __init__(self, folder, build):
+        self.folder, self.build = pathlib.Path(folder), pathlib.Path(build)
+        self.port = free_port()
+        self.processes = []
+        (self.folder / "password").write_text("secret\n")
+        (self.folder / "password").chmod(0o600)
+        (self.folder / "users").write_text("")
+        subprocess.run([find("mosquitto_passwd"), "-b", self.folder / "users", "test", "secret"], check=True)
+        (self.folder / "mosquitto.conf").write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous false\npassword_file {self.folder}/users\n"
+            f"persistence false\nset_tcp_nodelay true\nmax_queued_messages 100000\nuser root\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+    def start(self, *command, **more):
+        process = subprocess.Popen([str(c) for c in command], **more)
+        self.processes.append(process)
+        return process
+
+    def broker(self):
+        process = self.start(find("mosquitto"), "-c", self.folder / "mosquitto.conf",
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(100):
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return process
+            time.sleep(0.05)
+        raise AssertionError("the broker does not start")
+
+    def configure(self, cameras):
+        text = (f"schema: 1\nbroker: {{host: 127.0.0.1, port: {self.port}, username: test, password_file: password}}\n"
+                f"cameras:\n{cameras}")
+        (self.folder / "camera.yaml").write_text(text)
+
+    def daemon(self, *options, env=None):
+        self.log = open(self.folder / "daemon.log", "a", encoding="utf-8")
+        return self.start(self.build / "sightlined", self.folder / "camera.yaml", *options, stdout=self.log,
+                          stderr=self.log, env=dict(os.environ, **(env or {})))
+
+    def access(self):
+        return ["--port", self.port, "--username", "test", "--password-file", self.folder / "password"]
+
+    def listen(self):
+        """A queue of (time of arrival, verdict)."""
+        process = self.start(self.build / "sightline", "watch", "--json", *self.access(),
+                             stdout=subprocess.PIPE, text=True)
+        arrived = queue.Queue()
+
+        def read():
+            for line in process.stdout:
+                arrived.put((time.monotonic(), json.loads(line)))
+
+        threading.Thread(target=read, daemon=True).start()
+        time.sleep(0.5)
+        return arrived
+
+    def health(self, camera):
+        run = subprocess.run([str(c) for c in [self.build / "sightline", "status", "--json", "--timeout", "0.5",
+                                               *self.access()]], capture_output=True, text=True, check=False)
+        return json.loads(run.stdout or "{}").get(camera, {}).get("health", {})
+
+
+def wait_for(arrived, camera, wanted, seconds):
+    """The first verdict of the camera for which wanted(verdict) holds, and when it came; else None."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            at, verdict = arrived.get(timeout=max(end - time.monotonic(), 0.01))
+        except queue.Empty:
+            break
+        if verdict["camera"] == camera and wanted(verdict):
+            return at, verdict
+    return None
+
+
+def drain(arrived):
+    found = []
+    while not arrived.empty():
+        found.append(arrived.get())
+    return found
