@@ -217,7 +217,10 @@ static int bench(const struct options *o, const char *path)
 
 int sl_command_bench_model(int argc, char **argv)
 {
-    static const char doc[] = "Times networks on a back end: one inference at a time, batch 1.";
+    static const char doc[] =
+        "Times networks on a back end: one inference at a time, batch 1."
+        "\vWith --pipeline the whole path is measured; `sightline bench --pipeline --help` tells "
+        "more. Exit status: 0 done, 1 failed, 2 usage.";
     const struct argp argp = {rows, parse, "[PATH...]", doc, NULL, NULL, NULL};
     struct options o = {.backend = "cpu", .runs = 50};
     int failed = 0;

@@ -1,4 +1,7 @@
 // `sightline status`: the health of every camera, from what the broker retains.
+//
+// A daemon with several cameras has a `status` of its own beside theirs (its will): a name without
+// `info` and `health`. It says nothing but whether the daemon lives.
 #include "pipeline/commands.h"
 
 #include "pipeline/listen.h"
@@ -12,7 +15,7 @@ enum { MOST_CAMERAS = 64, GOOD = 0, DEGRADED = 3, FAULT = 4 };
 
 struct camera {
     char name[64];
-    bool offline;
+    bool offline, has_info;
     cJSON *health;
 };
 
@@ -69,6 +72,8 @@ static bool on_message(void *ctx, const char *name, const char *leaf, const char
     (void)retained;
     if (camera && !strcmp(leaf, "status"))
         camera->offline = !strcmp(payload, "offline");
+    if (camera && !strcmp(leaf, "info"))
+        camera->has_info = true;
     if (camera && !strcmp(leaf, "health")) {
         cJSON_Delete(camera->health);
         camera->health = cJSON_ParseWithLength(payload, size);
@@ -76,8 +81,16 @@ static bool on_message(void *ctx, const char *name, const char *leaf, const char
     return true;
 }
 
+static bool is_daemon(const struct camera *camera)
+{
+    return !camera->has_info && !camera->health;
+}
+
 static int state_of(const struct camera *camera)
 {
+    if (is_daemon(camera))
+        return camera->offline ? FAULT : GOOD;
+
     const cJSON *state = cJSON_GetObjectItemCaseSensitive(camera->health, "state");
     if (camera->offline || !cJSON_IsString(state))
         return FAULT;
@@ -89,6 +102,7 @@ static int state_of(const struct camera *camera)
 static const char *state_name(const struct camera *camera, int state)
 {
     return camera->offline     ? "offline"
+           : is_daemon(camera) ? "online"
            : state == GOOD     ? "good"
            : state == DEGRADED ? "degraded"
                                : "fault";
@@ -142,7 +156,7 @@ int sl_command_status(int argc, char **argv)
                               "\vExit status: 0 all good, 3 degraded, 4 fault or offline, 1 broker "
                               "unreachable or no camera "
                               "known, 2 usage.";
-    static const char *const leaves[] = {"status", "health", NULL};
+    static const char *const leaves[] = {"status", "info", "health", NULL};
     const struct argp argp = {rows, parse, NULL, doc, children, NULL, NULL};
     struct status *s = calloc(1, sizeof(*s));
     int status = 1;

@@ -156,6 +156,19 @@ static void idle(void *ctx)
     draw(w);
 }
 
+// One payload is one line: between JSON's tokens a control character is as good as a space, and
+// within its strings only C1 controls (two bytes of UTF-8) may stand, which have an escape too.
+static void print_payload(const char *payload)
+{
+    for (const unsigned char *c = (const unsigned char *)payload; *c; c++) {
+        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+            printf("\\u00%02x", *++c);
+        else
+            putchar(*c < 0x20 || *c == 0x7f ? ' ' : *c);
+    }
+    putchar('\n');
+}
+
 static bool on_message(void *ctx, const char *name, const char *leaf, const char *payload,
                        size_t size, bool retained)
 {
@@ -163,8 +176,10 @@ static bool on_message(void *ctx, const char *name, const char *leaf, const char
     const bool verdict = !strcmp(leaf, "verdict");
     (void)retained;
     if (verdict && w->json)
-        printf("%s\n", payload);
-    struct camera *camera = camera_of(w, name);
+        print_payload(payload);
+    const bool offline = !strcmp(leaf, "status") && !strcmp(payload, "offline");
+    // A daemon's own `status` is no camera.
+    struct camera *camera = offline || strcmp(leaf, "status") ? camera_of(w, name) : NULL;
     cJSON *json = camera && !w->json ? cJSON_ParseWithLength(payload, size) : NULL;
     if (json && verdict)
         add_verdict(w, camera, json);
@@ -172,7 +187,7 @@ static bool on_message(void *ctx, const char *name, const char *leaf, const char
         text_of(json, "state", camera->health, sizeof(camera->health));
         first_reasons(json, camera->reason, sizeof(camera->reason));
     }
-    if (camera && !strcmp(leaf, "status") && !strcmp(payload, "offline"))
+    if (camera && offline)
         snprintf(camera->health, sizeof(camera->health), "offline");
     cJSON_Delete(json);
     w->changed = true;
