@@ -174,10 +174,10 @@ static void fill_buffer(struct v4l2_buffer *b, uint32_t index)
 static int take_frame(struct v4l2_buffer *b)
 {
     uint64_t ticks;
-    if (word_is("stall"))
-        arm(false);
-    if (syscall(SYS_read, device, &ticks, sizeof(ticks)) < 0 || queued == 0 || word_is("stall"))
+    if (syscall(SYS_read, device, &ticks, sizeof(ticks)) < 0 || queued == 0)
         return fail(EAGAIN);
+    if (word_is("stall")) // this frame is the last: from now on nothing happens
+        arm(false);
     const uint32_t index = queue[0];
     memmove(queue, queue + 1, --queued * sizeof(queue[0]));
     if (memory[index])
