@@ -2,33 +2,21 @@
 #include "pipeline/commands.h"
 
 #include "pipeline/listen.h"
+#include "pipeline/watch_table.h"
 
-#include <cjson/cJSON.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { MOST_CAMERAS = 16, LINES = 12, WIDTH = 120 };
-
-struct camera {
-    char name[64], health[24], reason[80];
-    unsigned long parts, ok, ng, error;
-    double latency_ms;
-};
 
 struct watch {
     struct listen_options listen;
     long count;
-    bool json, table;
+    bool json, terminal, changed;
     unsigned long seen;
-    unsigned n_cameras, next_line;
-    struct camera cameras[MOST_CAMERAS];
-    char lines[LINES][WIDTH];
-    bool changed;
     struct timespec drawn;
+    struct watch_table table;
 };
 
 static const struct argp_option rows[] = {
@@ -62,82 +50,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-static struct camera *camera_of(struct watch *w, const char *name)
-{
-    char clean[64];
-    listen_clean(name, clean, sizeof(clean));
-    for (unsigned i = 0; i < w->n_cameras; i++)
-        if (!strcmp(w->cameras[i].name, clean))
-            return &w->cameras[i];
-    if (w->n_cameras == MOST_CAMERAS)
-        return NULL;
-    struct camera *camera = &w->cameras[w->n_cameras++];
-    snprintf(camera->name, sizeof(camera->name), "%s", clean);
-    snprintf(camera->health, sizeof(camera->health), "unknown");
-    return camera;
-}
-
-static void text_of(const cJSON *json, const char *key, char *out, size_t size)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
-    listen_clean(cJSON_IsString(item) ? item->valuestring : "", out, size);
-}
-
-static double number_of(const cJSON *json, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
-    return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
-static void first_reasons(const cJSON *json, char *out, size_t size)
-{
-    const cJSON *item;
-    size_t used = 0;
-    out[0] = '\0';
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(json, "reasons"))
-    {
-        char reason[80];
-        listen_clean(cJSON_IsString(item) ? item->valuestring : "", reason, sizeof(reason));
-        const int n = snprintf(out + used, size - used, "%s%s", used ? ", " : "", reason);
-        used += n > 0 && (size_t)n < size - used ? (size_t)n : 0;
-    }
-}
-
-static void add_verdict(struct watch *w, struct camera *camera, const cJSON *json)
-{
-    char result[12], part[32], reasons[64], line[WIDTH];
-    text_of(json, "result", result, sizeof(result));
-    text_of(json, "part_id", part, sizeof(part));
-    first_reasons(json, reasons, sizeof(reasons));
-    camera->parts++;
-    camera->ok += !strcmp(result, "ok");
-    camera->ng += !strcmp(result, "ng");
-    camera->error += !strcmp(result, "error");
-    camera->latency_ms = number_of(json, "latency_ms");
-    snprintf(line, sizeof(line), "%-12.12s %-20.20s %-5s %6.1f ms  %.60s", camera->name, part,
-             !strcmp(result, "ok")   ? "OK"
-             : !strcmp(result, "ng") ? "NG"
-                                     : "ERROR",
-             camera->latency_ms, reasons);
-    if (w->table)
-        memcpy(w->lines[w->next_line++ % LINES], line, sizeof(line));
-    else
-        printf("%s\n", line);
-}
-
 static void draw(struct watch *w)
 {
-    printf("\033[H\033[2J%-12s %8s %8s %8s %8s %10s  %s\n", "camera", "parts", "OK", "NG", "ERROR",
-           "latency", "health");
-    for (unsigned i = 0; i < w->n_cameras; i++) {
-        const struct camera *c = &w->cameras[i];
-        printf("%-12.12s %8lu %8lu %8lu %8lu %7.1f ms  %s %.60s\n", c->name, c->parts, c->ok, c->ng,
-               c->error, c->latency_ms, c->health, c->reason);
-    }
-    printf("\n");
-    const unsigned shown = w->next_line < LINES ? w->next_line : LINES;
-    for (unsigned i = 1; i <= shown; i++)
-        printf("%s\n", w->lines[(w->next_line - i) % LINES]);
+    printf("\033[H\033[2J");
+    watch_table_print(&w->table, stdout);
     fflush(stdout);
 }
 
@@ -149,7 +65,7 @@ static void idle(void *ctx)
     clock_gettime(CLOCK_MONOTONIC, &now);
     const int64_t since =
         (int64_t)(now.tv_sec - w->drawn.tv_sec) * 1000 + (now.tv_nsec - w->drawn.tv_nsec) / 1000000;
-    if (!w->table || !w->changed || since < 100)
+    if (!w->terminal || !w->changed || since < 100)
         return;
     w->drawn = now;
     w->changed = false;
@@ -169,27 +85,17 @@ static void print_payload(const char *payload)
     putchar('\n');
 }
 
-static bool on_message(void *ctx, const char *name, const char *leaf, const char *payload,
+static bool on_message(void *ctx, const char *camera, const char *leaf, const char *payload,
                        size_t size, bool retained)
 {
     struct watch *w = ctx;
-    const bool verdict = !strcmp(leaf, "verdict");
+    char line[WATCH_LINE];
     (void)retained;
+    const bool verdict = watch_table_take(&w->table, camera, leaf, payload, size, line);
     if (verdict && w->json)
         print_payload(payload);
-    const bool offline = !strcmp(leaf, "status") && !strcmp(payload, "offline");
-    // A daemon's own `status` is no camera.
-    struct camera *camera = offline || strcmp(leaf, "status") ? camera_of(w, name) : NULL;
-    cJSON *json = camera && !w->json ? cJSON_ParseWithLength(payload, size) : NULL;
-    if (json && verdict)
-        add_verdict(w, camera, json);
-    if (json && !strcmp(leaf, "health")) {
-        text_of(json, "state", camera->health, sizeof(camera->health));
-        first_reasons(json, camera->reason, sizeof(camera->reason));
-    }
-    if (camera && offline)
-        snprintf(camera->health, sizeof(camera->health), "offline");
-    cJSON_Delete(json);
+    else if (verdict && !w->terminal)
+        printf("%s\n", line);
     w->changed = true;
     w->seen += verdict;
     fflush(stdout);
@@ -209,9 +115,9 @@ int sl_command_watch(int argc, char **argv)
     w->listen = (struct listen_options)LISTEN_DEFAULTS;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, w);
-    w->table = !w->json && isatty(STDOUT_FILENO);
+    w->terminal = !w->json && isatty(STDOUT_FILENO);
     const enum listen_result result = listen_run(&w->listen, "watch", leaves, on_message, idle, w);
-    if (w->table && result != LISTEN_FAILED)
+    if (w->terminal && result != LISTEN_FAILED)
         draw(w);
     free(w);
     return result != LISTEN_STOPPED;
