@@ -77,6 +77,11 @@ static inline int64_t cpu_round_channels(int64_t channels)
 int cpu_fill_table(struct cpu_compiler *c, const struct sl_node *node, const struct sl_tensor *x,
                    const struct sl_tensor *y, uint8_t table[256]);
 
+// Add of two 8-bit tensors of the same dimensions, one scale each, with no activation but a clamp.
+bool cpu_is_plain_sum(const struct cpu_compiler *c, const struct sl_node *node);
+struct cpu_add cpu_make_add(const struct sl_tensor *a, const struct sl_tensor *b,
+                            const struct sl_tensor *y, const struct sl_activation *activation);
+
 // Adds the step that converts a tensor's value between layouts.
 int cpu_add_conversion(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout to, uint32_t from,
                        uint32_t value);

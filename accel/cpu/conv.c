@@ -248,7 +248,8 @@ static void shift_runs(const struct conv *conv, const void *const *runs, int64_t
         shifted[r] = (const unsigned char *)runs[r] + offset;
 }
 
-static void compute_row(const struct conv *conv, const void *const *runs, unsigned char *y)
+static void compute_row(const struct conv *conv, const void *const *runs, unsigned char *y,
+                        const unsigned char *residual)
 {
     const void *shifted[CPU_MAX_RUNS];
     struct cpu_epilogue epilogue = conv->epilogue;
@@ -267,6 +268,9 @@ static void compute_row(const struct conv *conv, const void *const *runs, unsign
         epilogue.multiplier = conv->multiplier ? conv->multiplier + first : NULL;
         row.weights = (const unsigned char *)conv->weights + (size_t)b * conv->block_bytes;
         row.y = y + (size_t)first * conv->y_element;
+        epilogue.add = residual ? &conv->add : NULL;
+        epilogue.residual = residual ? residual + first : NULL;
+        epilogue.residual_step = row.y_step;
         if (conv->kind == CONV_DEPTHWISE) {
             shift_runs(conv, runs, b, shifted);
             row.runs = shifted;
@@ -284,25 +288,25 @@ static void apply_activation(const struct conv *conv, float *y)
             y[p * conv->out_padded + c] = sl_activate(&conv->after, y[p * conv->out_padded + c]);
 }
 
-void conv_rows(const struct conv *conv, const void *x, void *y, void *scratch, int64_t n,
-               int64_t first, int64_t end)
+void conv_rows(const struct conv *conv, const struct conv_memory *memory, int64_t n, int64_t first,
+               int64_t end)
 {
     const void *runs[CPU_MAX_RUNS];
-    unsigned char *memory = scratch;
+    unsigned char *scratch = memory->scratch, *y = memory->y;
+    const unsigned char *x = memory->x, *residual = memory->residual;
     int64_t pixels = conv->in[0] * conv->in[1];
     int64_t depth = conv->x_layout == CPU_NHWC ? conv->padded : conv->channels;
-    struct rows rows = {
-        conv,
-        (const unsigned char *)x + (size_t)(n * pixels * depth) * sl_dtype_size(conv->x_dtype),
-        (int64_t *)scratch, memory + tag_bytes(conv), memory + tag_bytes(conv) + conv->row_bytes};
+    struct rows rows = {conv, x + (size_t)(n * pixels * depth) * sl_dtype_size(conv->x_dtype),
+                        (int64_t *)memory->scratch, scratch + tag_bytes(conv),
+                        scratch + tag_bytes(conv) + conv->row_bytes};
     for (int64_t i = 0; i < conv->ring; i++)
         rows.tags[i] = -1;
     fill_padding(conv, rows.padding, conv->columns);
     size_t row_bytes = (size_t)(conv->out[1] * conv->out_padded) * conv->y_element;
     for (int64_t oy = first; oy < end; oy++) {
-        unsigned char *to = (unsigned char *)y + (size_t)(n * conv->out[0] + oy) * row_bytes;
+        size_t at = (size_t)(n * conv->out[0] + oy) * row_bytes;
         find_runs(&rows, oy, runs);
-        compute_row(conv, runs, to);
-        apply_activation(conv, (float *)(void *)to);
+        compute_row(conv, runs, y + at, residual ? residual + at : NULL);
+        apply_activation(conv, (float *)(void *)(y + at));
     }
 }

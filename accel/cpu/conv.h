@@ -42,7 +42,9 @@ struct conv {
     const int32_t *bias;
     const float *bias_real, *multiplier;
     struct cpu_epilogue epilogue; // without the pointers into bias and multiplier
-    struct sl_activation after;   // applied to real outputs by the driver
+    uint32_t residual;            // value that is added to the result, CPU_NONE: none
+    struct cpu_add add;
+    struct sl_activation after; // applied to real outputs by the driver
 };
 
 // Weight of output channel `o`, tap (ky, kx), input channel `c`, centred.
@@ -55,8 +57,12 @@ void *conv_pack(struct cpu_compiler *c, const struct conv *conv, conv_weight wei
                 const void *ctx);
 size_t conv_scratch_bytes(const struct conv *conv);
 // Computes the output rows [first, end) of picture n with the scratch memory of one thread.
-void conv_rows(const struct conv *conv, const void *x, void *y, void *scratch, int64_t n,
-               int64_t first, int64_t end);
+struct conv_memory {
+    const void *x, *residual; // residual: laid out as y; NULL if none
+    void *y, *scratch;
+};
+void conv_rows(const struct conv *conv, const struct conv_memory *memory, int64_t n, int64_t first,
+               int64_t end);
 
 // What convolutions and matrix products share when they are compiled, in step_conv.c.
 //

@@ -10,11 +10,21 @@
 #define CPU_BLOCK    16 // output channels that a convolution kernel computes together
 #define CPU_MAX_RUNS 64
 
+// Both operands quantised: y = round(((a - a_zero) a_scale + (b - b_zero) b_scale) / scale) + zero,
+// clamped to [low, high] around the zero point. Bytes are int8 where is_signed says so.
+struct cpu_add {
+    float a_scale, b_scale, scale, low, high;
+    int32_t a_zero, b_zero, zero;
+    uint32_t a_signed, b_signed;
+};
+
 // How sums become outputs, for a block of CPU_BLOCK channels.
 //   to_real 0: y = round_half_even(clamp(sum * multiplier, low, high)) + zero, one byte
 //   to_real 1: y = clamp(sum * multiplier, low, high), float32
 // Bounds are those of the real quotient, so that low = lowest q - zero. For conv_f32 the sums are
 // real, start with bias_real and are not multiplied.
+// With `add` the byte's real number, (y - zero) a_scale, and that of the residual's byte b are
+// added as cpu_add says. The residual of pixel p stands at residual + p * residual_step.
 struct cpu_epilogue {
     const int32_t *bias;
     const float *bias_real;
@@ -22,6 +32,9 @@ struct cpu_epilogue {
     float low, high;
     int32_t zero;
     uint32_t to_real;
+    const struct cpu_add *add; // NULL: none
+    const uint8_t *residual;
+    size_t residual_step; // bytes
 };
 
 // A row of output pixels times one block of output channels. Output pixel p is the sum over runs r
@@ -37,14 +50,6 @@ struct cpu_conv_row {
     const struct cpu_epilogue *epilogue;
     void *y;
     size_t y_step; // bytes
-};
-
-// Both operands quantised: y = round(((a - a_zero) a_scale + (b - b_zero) b_scale) / scale) + zero,
-// clamped to [low, high] around the zero point. Bytes are int8 where is_signed says so.
-struct cpu_add {
-    float a_scale, b_scale, scale, low, high;
-    int32_t a_zero, b_zero, zero;
-    uint32_t a_signed, b_signed;
 };
 
 struct cpu_quant {

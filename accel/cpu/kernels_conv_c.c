@@ -9,6 +9,21 @@ static float clamp(float x, float low, float high)
     return raised < high ? raised : high;
 }
 
+// `rounded` is the centred result of the convolution.
+static float add_residual(const struct cpu_add *add, float rounded, uint8_t byte)
+{
+    int32_t residual = add->b_signed ? (int32_t)(int8_t)byte : (int32_t)byte;
+    float right = (float)(residual - add->b_zero) * add->b_scale;
+    return clamp((rounded * add->a_scale + right) / add->scale, add->low, add->high);
+}
+
+static void store_added(const struct cpu_epilogue *e, int64_t pixel, int o, float real, char *y)
+{
+    uint8_t residual = e->residual[(size_t)pixel * e->residual_step + (size_t)o];
+    float sum = add_residual(e->add, rintf(real), residual);
+    *y = (char)((int32_t)rintf(sum) + e->add->zero);
+}
+
 static void store(const struct cpu_conv_row *row, int64_t pixel, const int32_t *sums)
 {
     const struct cpu_epilogue *e = row->epilogue;
@@ -17,6 +32,8 @@ static void store(const struct cpu_conv_row *row, int64_t pixel, const int32_t *
         float real = clamp((float)sums[o] * e->multiplier[o], e->low, e->high);
         if (e->to_real)
             ((float *)(void *)y)[o] = real;
+        else if (e->add)
+            store_added(e, pixel, o, real, y + o);
         else
             y[o] = (char)((int32_t)rintf(real) + e->zero);
     }

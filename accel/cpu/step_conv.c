@@ -11,13 +11,16 @@ static int run_conv(const struct cpu_program *program, const struct cpu_step *st
     (void)error;
     unsigned char *scratch = cpu_data(program, conv->scratch);
     scratch += part * conv_scratch_bytes(conv);
+    bool adds = conv->residual != CPU_NONE;
+    struct conv_memory memory = {cpu_data(program, conv->x),
+                                 adds ? cpu_data(program, conv->residual) : NULL,
+                                 cpu_data(program, conv->y), scratch};
     int64_t first = cpu_share(conv->n * conv->out[0], part, parts);
     int64_t end = cpu_share(conv->n * conv->out[0], part + 1, parts);
     while (first < end) {
         int64_t n = first / conv->out[0], row = first % conv->out[0];
         int64_t rows = conv->out[0] - row < end - first ? conv->out[0] - row : end - first;
-        conv_rows(conv, cpu_data(program, conv->x), cpu_data(program, conv->y), scratch, n, row,
-                  row + rows);
+        conv_rows(conv, &memory, n, row, row + rows);
         first += rows;
     }
     return 0;
@@ -212,20 +215,75 @@ int cpu_conv_constants(struct cpu_compiler *c, const struct sl_node *node, struc
                                   : set_integer_constants(c, node, conv, weight, ctx);
 }
 
-static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+// How far behind a convolution its sum may stand.
+#define LOOK_AHEAD 32
+
+// The Add that alone reads the result of `node`, if it can be taken along: its other operand is
+// computed already. *other is that operand.
+static const struct sl_node *find_sum(struct cpu_compiler *c, const struct sl_node *node,
+                                      uint32_t *at, uint32_t *other)
 {
-    static const char *const names[] = {"conv_s16", "conv_dot", "conv_f32", "depthwise_s16"};
+    uint32_t result = node->outputs[0], end = c->graph->n_nodes;
+    if (c->readers[result] != 1)
+        return NULL;
+    end = end - c->at > LOOK_AHEAD ? c->at + LOOK_AHEAD : end;
+    for (*at = c->at + 1; *at < end; ++*at) {
+        const struct sl_node *sum = &c->graph->nodes[*at];
+        if (!cpu_is_plain_sum(c, sum) || (sum->inputs[0] != result && sum->inputs[1] != result))
+            continue;
+        *other = sum->inputs[sum->inputs[0] == result ? 1 : 0];
+        bool known = cpu_has(c, *other, CPU_NHWC) || cpu_has(c, *other, CPU_PLAIN);
+        return known ? sum : NULL;
+    }
+    return NULL;
+}
+
+// Returns the tensor that the step computes: the node's or the sum's.
+static uint32_t take_sum(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv,
+                         uint32_t *other)
+{
+    uint32_t at;
+    const struct sl_node *sum = NULL;
+    if (conv->kind != CONV_F32 && sl_is_quantised(cpu_out(c, node)))
+        sum = find_sum(c, node, &at, other);
+    if (!sum)
+        return node->outputs[0];
+    conv->add = cpu_make_add(cpu_out(c, node), &c->graph->tensors[*other], cpu_out(c, sum),
+                             &sum->activation);
+    c->done[at] = true;
+    return sum->outputs[0];
+}
+
+static int want_values(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+{
+    uint32_t other = SL_NO_TENSOR, output = take_sum(c, node, conv, &other);
     bool direct = conv->channels <= 4 && conv->kind != CONV_DEPTHWISE &&
                   cpu_has(c, node->inputs[0], CPU_PLAIN);
     conv->x_layout = direct ? CPU_PLAIN : CPU_NHWC;
+    conv->residual = CPU_NONE;
     int status = cpu_want(c, node->inputs[0], conv->x_layout, &conv->x);
-    if (status == 0)
-        status = cpu_make(c, node->outputs[0], CPU_NHWC, &conv->y);
+    if (status == 0 && other != SL_NO_TENSOR)
+        status = cpu_want(c, other, CPU_NHWC, &conv->residual);
+    return status ? status : cpu_make(c, output, CPU_NHWC, &conv->y);
+}
+
+static const char *kernel_name(const struct conv *conv)
+{
+    static const char *const names[2][CONV_KINDS] = {
+        {"conv_s16", "conv_dot", "conv_f32", "depthwise_s16"},
+        {"conv_s16+add", "conv_dot+add", "", "depthwise_s16+add"},
+    };
+    return names[conv->residual != CPU_NONE][conv->kind];
+}
+
+static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+{
+    int status = want_values(c, node, conv);
     if (status)
         return status;
     size_t bytes = conv_scratch_bytes(conv) * cpu_threads_count(c->program->threads);
     conv->scratch = cpu_new_value(c, bytes);
-    struct cpu_step *step = cpu_add_step(c, node->name, names[conv->kind], conv);
+    struct cpu_step *step = cpu_add_step(c, node->name, kernel_name(conv), conv);
     if (conv->scratch == CPU_NONE || !step)
         return cpu_no_memory(c);
     step->run = run_conv;
@@ -234,6 +292,8 @@ static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct c
     cpu_use(c, conv->x);
     cpu_use(c, conv->y);
     cpu_use(c, conv->scratch);
+    if (conv->residual != CPU_NONE)
+        cpu_use(c, conv->residual);
     return 1;
 }
 

@@ -161,26 +161,39 @@ static void set_bounds(const struct sl_tensor *y, const struct sl_activation *ac
     *high = (float)(highest - *zero);
 }
 
-int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node)
+bool cpu_is_plain_sum(const struct cpu_compiler *c, const struct sl_node *node)
 {
     if (node->op != SL_OP_BINARY || node->attrs.binary != SL_BINARY_ADD)
-        return 0;
+        return false;
     const struct sl_tensor *a = cpu_in(c, node, 0), *b = cpu_in(c, node, 1), *y = cpu_out(c, node);
     uint32_t kind = node->activation.kind;
-    if (!one_scale_8bit(a) || !one_scale_8bit(b) || !one_scale_8bit(y) || !sl_same_dims(a, b) ||
-        (kind != SL_ACT_NONE && kind != SL_UNARY_RELU && kind != SL_ACT_CLIP))
+    return one_scale_8bit(a) && one_scale_8bit(b) && one_scale_8bit(y) && sl_same_dims(a, b) &&
+           (kind == SL_ACT_NONE || kind == SL_UNARY_RELU || kind == SL_ACT_CLIP);
+}
+
+struct cpu_add cpu_make_add(const struct sl_tensor *a, const struct sl_tensor *b,
+                            const struct sl_tensor *y, const struct sl_activation *activation)
+{
+    struct cpu_add add = {.a_scale = a->quant.scale[0],
+                          .b_scale = b->quant.scale[0],
+                          .scale = y->quant.scale[0],
+                          .a_zero = a->quant.zero_point[0],
+                          .b_zero = b->quant.zero_point[0],
+                          .a_signed = a->dtype == SL_I8,
+                          .b_signed = b->dtype == SL_I8};
+    set_bounds(y, activation, &add.zero, &add.low, &add.high);
+    return add;
+}
+
+int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node)
+{
+    if (!cpu_is_plain_sum(c, node))
         return 0;
     struct flat_state *s = new_state(c);
     if (!s)
         return cpu_no_memory(c);
-    s->add = (struct cpu_add){.a_scale = a->quant.scale[0],
-                              .b_scale = b->quant.scale[0],
-                              .scale = y->quant.scale[0],
-                              .a_zero = a->quant.zero_point[0],
-                              .b_zero = b->quant.zero_point[0],
-                              .a_signed = a->dtype == SL_I8,
-                              .b_signed = b->dtype == SL_I8};
-    set_bounds(y, &node->activation, &s->add.zero, &s->add.low, &s->add.high);
+    s->add =
+        cpu_make_add(cpu_in(c, node, 0), cpu_in(c, node, 1), cpu_out(c, node), &node->activation);
     return add_flat(c, node, s, "add_q8", run_add);
 }
 

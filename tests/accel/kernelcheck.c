@@ -92,6 +92,7 @@ static void make_epilogue(struct round *round, struct guard *guard, struct cpu_e
 
 struct conv_case {
     struct cpu_epilogue epilogue;
+    struct cpu_add add;
     struct cpu_conv_row row;
     const void *runs[CPU_MAX_RUNS];
 };
@@ -130,9 +131,30 @@ static void limit_s16(const void *values, size_t count)
         x[i] = (int16_t)(x[i] % 256);
 }
 
+// One in two quantised results meets a residual.
+static void make_residual(struct round *round, struct guard *guard, struct conv_case *c)
+{
+    struct random *r = round->random;
+    c->epilogue.add = NULL;
+    if (c->epilogue.to_real || random_in(r, 0, 1))
+        return;
+    c->add = (struct cpu_add){.a_scale = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.01f, 0.1f),
+                              .b_scale = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.01f, 0.1f),
+                              .scale = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.01f, 0.1f),
+                              .b_zero = (int32_t)random_in(r, 0, 127),
+                              .zero = (int32_t)random_in(r, 0, 255),
+                              .b_signed = (uint32_t)random_in(r, 0, 1)};
+    c->add.low = (float)-c->add.zero;
+    c->add.high = (float)(255 - c->add.zero);
+    c->epilogue.add = &c->add;
+    c->epilogue.residual = random_bytes(round, guard, (size_t)c->row.pixels * CPU_BLOCK);
+    c->epilogue.residual_step = CPU_BLOCK;
+}
+
 static void run_conv(struct round *round, struct guard *guard, struct conv_case *c)
 {
     size_t bytes = (size_t)c->row.pixels * c->row.y_step;
+    make_residual(round, guard, c);
     void *want = guard_take(guard, bytes), *have = guard_take(guard, bytes);
     RUN_BOTH(round, cpu_conv_s16_fn, want, have, bytes, (c->row.y = y, &c->row));
 }

@@ -206,7 +206,7 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
     int64_t layers = random_in(r, 1, 6);
     for (int64_t i = 0; i < layers; i++) {
         struct conv_shape shape = random_conv(net, x);
-        switch (random_in(r, 0, 10)) {
+        switch (random_in(r, 0, 11)) {
         case 0:
             x = add_unary(net, x);
             break;
@@ -215,6 +215,10 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
             break;
         case 2:
             x = add_upsample(net, x);
+            break;
+        case 6: // a residual connection
+            shape = (struct conv_shape){net->tensors[x].dims[1], 3, 1, 1, 1, 1, 1};
+            x = add_sum(net, x, add_conv(net, x, &shape));
             break;
         case 5:
             x = add_average_pool(net, x);

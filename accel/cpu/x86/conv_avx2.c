@@ -37,8 +37,7 @@ INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int co
             }
         }
     }
-    UNROLLED for (int p = 0; p < count; p++) store_sums(
-        row->epilogue, low[p], high[p], (char *)row->y + (size_t)(first + p) * row->y_step);
+    UNROLLED for (int p = 0; p < count; p++) store_sums(row, first + p, low[p], high[p]);
 }
 
 INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int count)
@@ -123,9 +122,8 @@ INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t pixel)
         high = _mm256_add_epi32(
             high, _mm256_madd_epi16(_mm256_unpackhi_epi16(xa, xb), _mm256_unpackhi_epi16(wa, wb)));
     }
-    store_sums(e, _mm256_permute2x128_si256(low, high, 0x20),
-               _mm256_permute2x128_si256(low, high, 0x31),
-               (char *)row->y + (size_t)pixel * row->y_step);
+    store_sums(row, pixel, _mm256_permute2x128_si256(low, high, 0x20),
+               _mm256_permute2x128_si256(low, high, 0x31));
 }
 
 void cpu_depthwise_s16_avx2(const struct cpu_conv_row *row)

@@ -28,8 +28,7 @@ INLINE void tile_dot(const struct cpu_conv_row *row, int64_t first, const int co
         }
     }
     UNROLLED for (int p = 0; p < count; p++) store_sums(
-        row->epilogue, _mm512_castsi512_si256(sums[p]), _mm512_extracti64x4_epi64(sums[p], 1),
-        (char *)row->y + (size_t)(first + p) * row->y_step);
+        row, first + p, _mm512_castsi512_si256(sums[p]), _mm512_extracti64x4_epi64(sums[p], 1));
 }
 
 void cpu_conv_dot_avx512vnni(const struct cpu_conv_row *row)

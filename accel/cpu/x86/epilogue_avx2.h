@@ -21,21 +21,45 @@ INLINE __m256 rescale(const struct cpu_epilogue *e, __m256i sums, int first)
     return clamp(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), multiplier), e);
 }
 
-INLINE void store_sums(const struct cpu_epilogue *e, __m256i low, __m256i high, char *y)
+// Sixteen centred values, in range, become bytes.
+INLINE void store_bytes(__m256 a, __m256 b, int32_t zero, char *y)
 {
-    __m256 a = rescale(e, low, 0), b = rescale(e, high, 8);
-    if (e->to_real) {
-        _mm256_storeu_ps((float *)(void *)y, a);
-        _mm256_storeu_ps((float *)(void *)y + 8, b);
-        return;
-    }
     __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
-    words =
-        _mm256_add_epi16(_mm256_permute4x64_epi64(words, 0xD8), _mm256_set1_epi16((short)e->zero));
+    words = _mm256_add_epi16(_mm256_permute4x64_epi64(words, 0xD8), _mm256_set1_epi16((short)zero));
     words = _mm256_and_si256(words, _mm256_set1_epi16(0xFF));
     __m128i bytes =
         _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     _mm_storeu_si128((__m128i *)(void *)y, bytes);
+}
+
+INLINE __m256 add_residual(const struct cpu_add *add, __m256 real, const uint8_t *residual)
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)residual);
+    __m256i other = add->b_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
+    __m256 right = _mm256_cvtepi32_ps(_mm256_sub_epi32(other, _mm256_set1_epi32(add->b_zero)));
+    __m256 left = _mm256_round_ps(real, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 sum = _mm256_add_ps(_mm256_mul_ps(left, _mm256_set1_ps(add->a_scale)),
+                               _mm256_mul_ps(right, _mm256_set1_ps(add->b_scale)));
+    sum = _mm256_div_ps(sum, _mm256_set1_ps(add->scale));
+    sum = _mm256_max_ps(sum, _mm256_set1_ps(add->low));
+    return _mm256_min_ps(sum, _mm256_set1_ps(add->high));
+}
+
+INLINE void store_sums(const struct cpu_conv_row *row, int64_t pixel, __m256i low, __m256i high)
+{
+    const struct cpu_epilogue *e = row->epilogue;
+    char *y = (char *)row->y + (size_t)pixel * row->y_step;
+    __m256 a = rescale(e, low, 0), b = rescale(e, high, 8);
+    if (e->to_real) {
+        _mm256_storeu_ps((float *)(void *)y, a);
+        _mm256_storeu_ps((float *)(void *)y + 8, b);
+    } else if (e->add) {
+        const uint8_t *residual = e->residual + (size_t)pixel * e->residual_step;
+        store_bytes(add_residual(e->add, a, residual), add_residual(e->add, b, residual + 8),
+                    e->add->zero, y);
+    } else {
+        store_bytes(a, b, e->zero, y);
+    }
 }
 
 INLINE void store_reals(const struct cpu_epilogue *e, __m256 low, __m256 high, char *y)
