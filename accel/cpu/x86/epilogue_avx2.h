@@ -6,8 +6,13 @@
 
 #include <immintrin.h>
 
-#define INLINE   static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline))
+// Loops over the pixels of a tile must go, so that its sums are registers.
+#ifdef __clang__
+#define UNROLLED _Pragma("unroll")
+#else
 #define UNROLLED _Pragma("GCC unroll 16")
+#endif
 
 INLINE __m256 clamp(__m256 x, const struct cpu_epilogue *e)
 {
