@@ -7,7 +7,9 @@
 #include <string.h>
 
 enum { LEAST_SIDE = 32 };
-#define PULL_HOME 2e-4f // of correlation per pixel
+#define PULL_HOME  2e-4f // of correlation per pixel
+#define GOOD_SCORE 0.8f  // with this much found, peaks weaker than …
+#define WEAK_PEAK  0.5f  // … this share of the strongest are not looked at
 
 static int make_level(struct sl_register *reg, uint32_t width, uint32_t height)
 {
@@ -144,9 +146,12 @@ static int choose(struct sl_register *reg, const struct sl_register_limits *limi
     uint32_t count = sl_register_coarse_find(reg, widest, found);
     float highest = -2;
     uint32_t n = 0;
-    found[count++] = (struct candidate){{0, 0, 0}, 0};
+    found[count] = (struct candidate){{0, 0, 0}, count ? found[0].strength : 1};
+    count++;
     for (uint32_t i = 0; i < count; i++) {
         struct pose pose = found[i].pose;
+        if (highest > GOOD_SCORE && found[i].strength < WEAK_PEAK * found[0].strength)
+            continue;
         if (is_known(&pose, reached, n, l->scale) || sl_register_align(reg, l, 5, &pose) < 0)
             continue;
         const float score = sl_register_score(l, &pose) - PULL_HOME * hypotf(pose.x, pose.y);

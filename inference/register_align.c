@@ -240,7 +240,7 @@ int sl_register_align(struct sl_register *reg, const struct level *l, uint32_t m
 
 float sl_register_score(const struct level *l, const struct pose *pose)
 {
-    const uint32_t stride = 1 + (uint32_t)((float)l->width * (float)l->height / 8192);
+    const uint32_t stride = 1 + (uint32_t)((float)l->width * (float)l->height / 4096);
     const float c = cosf(pose->angle), s = sinf(pose->angle);
     float n = 0, a = 0, b = 0, aa = 0, bb = 0, ab = 0;
     for (uint32_t y = 0, from = 0; y < l->height; y++, from = (from + 1) % stride) {
