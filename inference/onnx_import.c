@@ -261,8 +261,13 @@ static int add_node(struct import *im, const Onnx__NodeProto *node)
     }
     if (status == 0)
         status = check_operands(row, &l);
+    memset(l.out, 0xff, sizeof(l.out));
     if (status == 0)
         status = row->lower(&l);
+    for (uint32_t i = 0; i < l.n_out && status == 0; i++)
+        if (l.out[i] == SL_NO_TENSOR)
+            status =
+                lower_fail(&l, -ENOTSUP, "output %u ('%s') is not supported", i, node->output[i]);
     if (status < 0)
         return sl_error_prefix(im->error, status, "node '%s' (%s)", l.name, op);
     for (uint32_t i = 0; i < l.n_out && status == 0; i++) {

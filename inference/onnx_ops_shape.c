@@ -18,7 +18,8 @@ int lower_identity(struct lower *l)
 int lower_dropout(struct lower *l)
 {
     const struct sl_tensor *training = lower_input(l, 2);
-    if (training && !(training->data && *(const uint8_t *)training->data == 0))
+    if (training &&
+        !(training->data && training->bytes > 0 && *(const uint8_t *)training->data == 0))
         return lower_fail(l, -ENOTSUP, "training mode is not supported");
     return lower_identity(l);
 }
