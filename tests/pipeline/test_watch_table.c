@@ -26,7 +26,8 @@ static bool take(const char *camera, const char *leaf, const char *payload)
     return watch_table_take(&table, camera, leaf, payload, strlen(payload), line);
 }
 
-static char *print(void)
+// Not inlined: gcc 12 takes the address given to open_memstream for the text itself.
+__attribute__((noinline)) static char *print(void)
 {
     char *text = NULL;
     size_t size = 0;
@@ -180,8 +181,9 @@ static void test_more_than_there_is_room_for(void **state)
     }
     assert_int_equal(table.n_cameras, WATCH_CAMERAS);
     char *text = print();
-    const char *newest = strstr(text, "part-99."), *oldest = strstr(text, "part-88.");
-    assert_true(newest && oldest && newest < oldest);
+    const char *newest = strstr(text, "part-99.");
+    assert_non_null(newest);
+    assert_non_null(strstr(newest, "part-88.")); // the oldest stands last
     assert_null(strstr(text, "part-87."));
     free(text);
 }
