@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""`sightline eval` on the shipped model's golden pictures, and what it refuses. Usage: test_eval.py SIGHTLINE MODEL"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SIGHTLINE, MODEL = sys.argv[1], pathlib.Path(sys.argv[2])
+KEYS = {"map", "map50", "f1", "precision", "recall", "pictures", "per_class", "registration_ms", "ms_per_picture"}
+
+
+def evaluate(*arguments):
+    return subprocess.run([SIGHTLINE, "eval", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def golden_dataset(folder):
+    """The golden pictures as labelled ones: what the model must find is the truth."""
+    for path in (MODEL / "golden").iterdir():
+        if path.suffix == ".jpg":
+            shutil.copy(path, folder)
+        else:
+            rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+            text = "".join(f"{r[0]} {r[1]} {r[2]} {r[3]} {int(r[4]) + 1}\n" for r in rows)
+            (folder / f"{path.stem}.txt").write_text(text)
+
+
+def measures(folder):
+    result = evaluate("--model", MODEL, "--dataset", folder, "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert KEYS <= found.keys(), KEYS - found.keys()
+    assert found["map"] == 1 and found["f1"] == 1, found
+    assert found["registration_ms"]["max"] >= found["registration_ms"]["mean"] > 0
+    first = evaluate("--model", MODEL, "--dataset", folder, "--json", "--jitter", "10px,1deg", "--seed", "3")
+    second = evaluate("--model", MODEL, "--dataset", folder, "--json", "--jitter", "10px,1deg", "--seed", "3")
+    drop_times = lambda text: {k: v for k, v in json.loads(text).items() if "ms" not in k}
+    assert drop_times(first.stdout) == drop_times(second.stdout), "the same seed must give the same result"
+    table = evaluate("--model", MODEL, "--dataset", folder, "--limit", 1, "--against", MODEL)
+    assert table.returncode == 0 and "1 pictures" in table.stdout and "difference: mAP +0.00" in table.stdout, table
+
+
+def refused(status, says, *arguments):
+    result = evaluate(*arguments)
+    assert result.returncode == status, (arguments, result)
+    assert says in result.stderr, (says, result.stderr)
+    assert not result.stdout, result.stdout
+
+
+def refuses(folder):
+    both = ("--model", MODEL, "--dataset", folder)
+    refused(2, "give --model DIR and --dataset DIR", "--model", MODEL)
+    refused(2, "--jitter", *both, "--jitter", "lots")
+    refused(2, "--jitter", *both, "--jitter", "20px,2deg,")
+    refused(2, "", *both, "--iou", "2")
+    refused(2, "", *both, "--limit", "0")
+    refused(2, "unexpected argument", *both, "more")
+    refused(1, "abacus", *both, "--backend", "abacus")
+    refused(1, "/absent", "--model", MODEL, "--dataset", folder / "absent")
+    refused(1, "/absent", "--model", folder / "absent", "--dataset", folder)
+    (folder / "empty").mkdir()
+    refused(1, "_test.jpg", "--model", MODEL, "--dataset", folder / "empty")
+
+    label = folder / "000001.txt"
+    good = label.read_text()
+    label.write_text(good + "1 2 3 4 77\n")
+    refused(1, f"000001.txt:{good.count(chr(10)) + 1}", *both, "--json")
+    label.write_text(good)
+
+    picture = folder / "000001_test.jpg"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[: len(whole) // 2])
+    refused(1, "000001_test.jpg", *both, "--json")
+    picture.write_bytes(whole)
+    (folder / "000002_temp.jpg").unlink()
+    refused(1, "000002_temp.jpg", *both, "--json")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        golden_dataset(folder)
+        measures(folder)
+        refuses(folder)
+    print("eval measures and refuses as it should")
+
+
+main()
