@@ -183,6 +183,11 @@ int sl_detector_set_reference(struct sl_detector *d, const struct sl_picture *re
     return 0;
 }
 
+void sl_detector_clear_reference(struct sl_detector *d)
+{
+    d->has_reference = false;
+}
+
 int sl_detector_set_thresholds(struct sl_detector *d, const float *thresholds, uint32_t count,
                                struct sl_error *error)
 {

@@ -52,6 +52,8 @@ void sl_detector_free(struct sl_detector *detector);
 // Allocates nothing after the first call with a size. -EINVAL if the model takes no reference.
 int sl_detector_set_reference(struct sl_detector *detector, const struct sl_picture *reference,
                               struct sl_error *error);
+// Back to having none: runs of a model that needs one are refused until the next is set.
+void sl_detector_clear_reference(struct sl_detector *detector);
 
 // Per-class thresholds in place of the model's (`count` must be the class count); masks are copied.
 int sl_detector_set_thresholds(struct sl_detector *detector, const float *thresholds,

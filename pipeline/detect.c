@@ -286,20 +286,29 @@ static GstCaps *transform_caps(GstBaseTransform *base, GstPadDirection direction
     return result;
 }
 
+static int use_part_reference(SightlineDetect *self, GstBuffer *reference, struct sl_error *error)
+{
+    GstMapInfo map;
+    if (!reference || !gst_buffer_map(reference, &map, GST_MAP_READ))
+        return sl_error_set(error, -EIO, "the part's own cannot be read");
+    const int status = use_reference(self, map.data, map.size, error);
+    gst_buffer_unmap(reference, &map);
+    return status;
+}
+
 // A part may bring its own reference; it is prepared once for as long as it stays the same.
 static int check_reference(SightlineDetect *self, const SightlinePartMeta *part,
                            struct sl_error *error)
 {
-    GstMapInfo map;
-    if (!part || !part->reference)
+    const guint serial = part ? part->reference_serial : 0;
+    if (!sl_model_needs_reference(self->model))
         return 0;
-    if (part->reference_serial != self->reference_serial) {
-        self->reference_serial = part->reference_serial;
-        self->reference_status = -EIO;
-        if (gst_buffer_map(part->reference, &map, GST_MAP_READ)) {
-            self->reference_status = use_reference(self, map.data, map.size, error);
-            gst_buffer_unmap(part->reference, &map);
-        }
+    if (serial != self->reference_serial) {
+        self->reference_serial = serial;
+        // No part may be judged by the reference of the one before it.
+        sl_detector_clear_reference(self->detector);
+        self->reference_status = serial ? use_part_reference(self, part->reference, error)
+                                        : load_recipe_reference(self, error);
         if (self->reference_status < 0)
             g_strlcpy(self->reference_message, error->message, sizeof(self->reference_message));
     }

@@ -19,8 +19,9 @@ typedef struct {
     GstMeta meta;
     gchar part_id[64];
     gint64 capture_ns;      // CLOCK_MONOTONIC
-    GstBuffer *reference;   // golden picture of this part, JPEG; NULL: the recipe's
-    guint reference_serial; // changes when the reference does, so that nobody prepares it twice
+    GstBuffer *reference;   // golden picture of this part, JPEG
+    guint reference_serial; // changes when the reference does, so that nobody prepares it twice;
+                            // 0: the recipe's is used. Without a picture: it could not be read
     gint n_truth;           // −1: not known
     struct sl_detection truth[SL_PART_MAX_TRUTH]; // score 1
 } SightlinePartMeta;
