@@ -427,8 +427,12 @@ struct sl_camera *sl_camera_new(const struct sl_config_camera *config, sl_camera
     build_logic(camera);
     camera->source_failed = FALSE;
     camera->restart_ns = 0; // at once
-    camera->thread = g_thread_new(config->name, run, camera);
     return camera;
+}
+
+void sl_camera_start(struct sl_camera *camera)
+{
+    camera->thread = g_thread_new(camera->config->name, run, camera);
 }
 
 // A source that hangs while it is closed is left behind after a while.

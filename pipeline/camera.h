@@ -33,10 +33,12 @@ struct sl_camera_status {
     struct sl_accel_status accelerator;
 };
 
-// Loads the model and starts. The configuration is the caller's and must outlive the camera. An
-// absent source is no error: it is waited for. Refused: a model that cannot run, a wrong reference.
+// Loads the model. The configuration is the caller's and must outlive the camera. Refused: a model
+// that cannot run, a wrong reference.
 struct sl_camera *sl_camera_new(const struct sl_config_camera *config, sl_camera_verdict verdict,
                                 void *ctx, GError **error);
+// Opens the source, once. An absent source is no error: it is waited for.
+void sl_camera_start(struct sl_camera *camera);
 void sl_camera_free(struct sl_camera *camera); // NULL is fine
 
 const struct sl_config_camera *sl_camera_config(const struct sl_camera *camera);

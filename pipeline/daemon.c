@@ -13,7 +13,10 @@ struct sl_daemon {
     gchar *reload_problem;
     GHashTable *last_health; // camera name -> state and reasons, to publish changes at once
     gint64 last_report_us;
-    GMutex lock; // guards cameras against commands, and what follows
+    // Taken by commands for as long as they use a camera, and by who changes cameras, publisher or
+    // reload_problem, which is the main thread alone. Before every other lock.
+    GMutex change;
+    GMutex lock; // guards what follows
     struct sl_summary summary;
     guint64 limit;
 };
@@ -47,9 +50,11 @@ static int command_trigger(void *ctx, const char *name, const cJSON *arguments, 
     struct sl_daemon *daemon = ctx;
     const cJSON *id = cJSON_GetObjectItemCaseSensitive(arguments, "part_id");
     (void)data;
+    g_mutex_lock(&daemon->change);
     struct sl_camera *camera = find_camera(daemon, name);
     const int status =
         camera ? sl_camera_trigger(camera, cJSON_IsString(id) ? id->valuestring : NULL) : -ENOENT;
+    g_mutex_unlock(&daemon->change);
     if (status == -EBUSY)
         g_snprintf(message, size, "a part is under way");
     else if (status == -ENOTSUP)
@@ -59,21 +64,31 @@ static int command_trigger(void *ctx, const char *name, const cJSON *arguments, 
     return status;
 }
 
+// NULL: there is no such camera.
+static gchar *health_of(struct sl_daemon *daemon, struct sl_camera *camera)
+{
+    g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
+    struct sl_publisher_stats broker = {0};
+    if (!camera)
+        return NULL;
+    sl_camera_get_status(camera, status);
+    if (daemon->publisher)
+        sl_publisher_stats(daemon->publisher, &broker);
+    return sl_report_health(sl_camera_config(camera), status, &broker, daemon->reload_problem);
+}
+
 static int command_status(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
                           char *message, size_t size)
 {
     struct sl_daemon *daemon = ctx;
-    struct sl_camera *camera = find_camera(daemon, name);
-    struct sl_publisher_stats broker = {0};
     (void)arguments;
-    if (!camera) {
+    g_mutex_lock(&daemon->change);
+    g_autofree gchar *health = health_of(daemon, find_camera(daemon, name));
+    g_mutex_unlock(&daemon->change);
+    if (!health) {
         g_snprintf(message, size, "no camera '%s'", name);
         return -ENOENT;
     }
-    g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
-    sl_camera_get_status(camera, status);
-    g_autofree gchar *health =
-        sl_report_health(sl_camera_config(camera), status, &broker, daemon->reload_problem);
     *data = cJSON_Parse(health);
     return 0;
 }
@@ -98,14 +113,17 @@ static struct sl_config *load(const gchar *path, GError **error)
     return NULL;
 }
 
-static gboolean start_publisher(struct sl_daemon *daemon, GError **error)
+static gboolean start_publisher(struct sl_daemon *daemon, const struct sl_config *config,
+                                GError **error)
 {
-    const guint count = daemon->config->cameras_count;
+    const guint count = config->cameras_count;
     g_autofree const char **names = g_new0(const char *, count + 1);
     for (guint i = 0; i < count; i++)
-        names[i] = daemon->config->cameras[i].name;
-    daemon->publisher = sl_publisher_new(&daemon->config->broker, names, count, commands,
+        names[i] = config->cameras[i].name;
+    g_mutex_lock(&daemon->change);
+    daemon->publisher = sl_publisher_new(&config->broker, names, count, commands,
                                          G_N_ELEMENTS(commands), daemon, error);
+    g_mutex_unlock(&daemon->change);
     return daemon->publisher != NULL;
 }
 
@@ -117,34 +135,74 @@ static void announce(struct sl_daemon *daemon, struct sl_camera *camera)
     sl_publisher_state(daemon->publisher, sl_camera_config(camera)->name, SL_STATE_INFO, info);
 }
 
-static gboolean start_camera(struct sl_daemon *daemon, const struct sl_config_camera *config,
-                             GError **error)
+static void free_camera(gpointer camera)
 {
-    struct sl_camera *camera = sl_camera_new(config, on_verdict, daemon, error);
-    if (!camera)
-        return FALSE;
-    g_ptr_array_add(daemon->cameras, camera);
-    announce(daemon, camera);
-    return TRUE;
+    sl_camera_free(camera);
 }
 
-static gboolean start_all(struct sl_daemon *daemon, GError **error)
+// The running camera whose section stays as it is, or NULL.
+static struct sl_camera *unchanged(struct sl_daemon *daemon, const struct sl_config_camera *config)
 {
-    if (!start_publisher(daemon, error))
+    struct sl_camera *camera = find_camera(daemon, config->name);
+    return camera && sl_config_camera_equal(sl_camera_config(camera), config) ? camera : NULL;
+}
+
+// Makes the cameras of a configuration without starting them; with `keep` only those that changed.
+// All or, with an error, none.
+static GPtrArray *make_cameras(struct sl_daemon *daemon, const struct sl_config *config,
+                               gboolean keep, GError **error)
+{
+    g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(free_camera);
+    for (guint i = 0; i < config->cameras_count; i++) {
+        if (keep && unchanged(daemon, &config->cameras[i]))
+            continue;
+        struct sl_camera *camera = sl_camera_new(&config->cameras[i], on_verdict, daemon, error);
+        if (!camera)
+            return NULL;
+        g_ptr_array_add(made, camera);
+    }
+    return g_steal_pointer(&made);
+}
+
+// From here on commands meet the made cameras, which start when the old ones have let go of their
+// devices. Frees the old, takes over the made.
+static void replace_cameras(struct sl_daemon *daemon, GPtrArray *old, GPtrArray *made)
+{
+    g_mutex_lock(&daemon->change);
+    for (guint i = 0; i < old->len; i++)
+        g_ptr_array_remove(daemon->cameras, g_ptr_array_index(old, i));
+    for (guint i = 0; i < made->len; i++)
+        g_ptr_array_add(daemon->cameras, g_ptr_array_index(made, i));
+    g_mutex_unlock(&daemon->change);
+    g_ptr_array_set_free_func(made, NULL);
+    for (guint i = 0; i < old->len; i++)
+        sl_camera_free(g_ptr_array_index(old, i));
+    for (guint i = 0; i < made->len; i++) {
+        announce(daemon, g_ptr_array_index(made, i));
+        sl_camera_start(g_ptr_array_index(made, i));
+    }
+}
+
+static gboolean start_all(struct sl_daemon *daemon, const struct sl_config *config, GError **error)
+{
+    g_autoptr(GPtrArray) made = make_cameras(daemon, config, FALSE, error);
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+    if (!made || !start_publisher(daemon, config, error))
         return FALSE;
-    for (guint i = 0; i < daemon->config->cameras_count; i++)
-        if (!start_camera(daemon, &daemon->config->cameras[i], error))
-            return FALSE;
+    replace_cameras(daemon, none, made);
     return TRUE;
 }
 
 static void stop_all(struct sl_daemon *daemon)
 {
-    for (guint i = 0; i < daemon->cameras->len; i++)
-        sl_camera_free(g_ptr_array_index(daemon->cameras, i));
-    g_ptr_array_set_size(daemon->cameras, 0);
-    sl_publisher_free(daemon->publisher, 1500);
+    g_autoptr(GPtrArray) all = g_ptr_array_copy(daemon->cameras, NULL, NULL);
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+    replace_cameras(daemon, all, none);
+    struct sl_publisher *publisher = daemon->publisher;
+    g_mutex_lock(&daemon->change);
     daemon->publisher = NULL;
+    g_mutex_unlock(&daemon->change);
+    sl_publisher_free(publisher, 1500);
 }
 
 static void free_config(gpointer config)
@@ -158,13 +216,14 @@ struct sl_daemon *sl_daemon_new(const gchar *path, GError **error)
     if (!config)
         return NULL;
     struct sl_daemon *daemon = g_new0(struct sl_daemon, 1);
+    g_mutex_init(&daemon->change);
     g_mutex_init(&daemon->lock);
     daemon->path = g_strdup(path);
     daemon->config = config;
     daemon->cameras = g_ptr_array_new();
     daemon->retired = g_ptr_array_new_with_free_func(free_config);
     daemon->last_health = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    if (start_all(daemon, error))
+    if (start_all(daemon, config, error))
         return daemon;
     sl_daemon_free(daemon);
     return NULL;
@@ -179,6 +238,7 @@ void sl_daemon_free(struct sl_daemon *daemon)
     g_ptr_array_unref(daemon->retired);
     g_hash_table_unref(daemon->last_health);
     sl_config_free(daemon->config);
+    g_mutex_clear(&daemon->change);
     g_mutex_clear(&daemon->lock);
     g_free(daemon->reload_problem);
     g_free(daemon->path);
@@ -205,30 +265,7 @@ gboolean sl_daemon_finished(struct sl_daemon *daemon)
         if (status->state != SL_CAMERA_ENDED)
             return FALSE;
     }
-    return TRUE;
-}
-
-// Takes over the running cameras whose section is the same.
-static gboolean change_cameras(struct sl_daemon *daemon, struct sl_config *config, GError **error)
-{
-    GPtrArray *old = daemon->cameras;
-    gboolean good = TRUE;
-    daemon->cameras = g_ptr_array_new();
-    for (guint i = 0; i < old->len; i++) {
-        struct sl_camera *camera = g_ptr_array_index(old, i);
-        gboolean same = FALSE;
-        for (guint k = 0; k < config->cameras_count; k++)
-            same |= sl_config_camera_equal(sl_camera_config(camera), &config->cameras[k]);
-        if (same)
-            g_ptr_array_add(daemon->cameras, camera);
-        else
-            sl_camera_free(camera);
-    }
-    g_ptr_array_unref(old);
-    for (guint k = 0; k < config->cameras_count; k++)
-        if (!find_camera(daemon, config->cameras[k].name))
-            good = start_camera(daemon, &config->cameras[k], good ? error : NULL) && good;
-    return good;
+    return daemon->cameras->len > 0;
 }
 
 static gboolean same_names(const struct sl_config *a, const struct sl_config *b)
@@ -241,30 +278,70 @@ static gboolean same_names(const struct sl_config *a, const struct sl_config *b)
     return TRUE;
 }
 
+// Only once the new cameras are known to work are the old ones stopped.
+static gboolean change_cameras(struct sl_daemon *daemon, const struct sl_config *config,
+                               GError **error)
+{
+    g_autoptr(GPtrArray) made = make_cameras(daemon, config, TRUE, error);
+    g_autoptr(GPtrArray) old = g_ptr_array_new();
+    if (!made)
+        return FALSE;
+    for (guint i = 0; i < made->len; i++) {
+        const char *name = sl_camera_config(g_ptr_array_index(made, i))->name;
+        g_ptr_array_add(old, find_camera(daemon, name));
+    }
+    replace_cameras(daemon, old, made);
+    return TRUE;
+}
+
+// Two connections of one name would throw each other out, so the old one ends first; it comes back
+// where the new one cannot be made.
+static gboolean change_all(struct sl_daemon *daemon, const struct sl_config *config, GError **error)
+{
+    g_autoptr(GPtrArray) made = make_cameras(daemon, config, FALSE, error);
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+    g_autoptr(GError) again = NULL;
+    if (!made)
+        return FALSE;
+    stop_all(daemon);
+    if (start_publisher(daemon, config, error)) {
+        replace_cameras(daemon, none, made);
+        return TRUE;
+    }
+    if (!start_all(daemon, daemon->config, &again))
+        g_warning("%s; nothing runs until a good configuration is read", again->message);
+    return FALSE;
+}
+
+static gboolean change(struct sl_daemon *daemon, GError **error)
+{
+    struct sl_config *before = daemon->config, *config = load(daemon->path, error);
+    if (!config)
+        return FALSE;
+    const gboolean all = !daemon->publisher || !same_names(before, config) ||
+                         !sl_config_broker_equal(&before->broker, &config->broker);
+    if (!(all ? change_all(daemon, config, error) : change_cameras(daemon, config, error))) {
+        sl_config_free(config);
+        return FALSE;
+    }
+    daemon->config = config;
+    g_ptr_array_add(daemon->retired, before);
+    if (all)
+        g_ptr_array_set_size(daemon->retired, 0);
+    return TRUE;
+}
+
 void sl_daemon_reload(struct sl_daemon *daemon)
 {
     g_autoptr(GError) error = NULL;
-    struct sl_config *config = load(daemon->path, &error);
-    if (config) {
-        g_ptr_array_add(daemon->retired, daemon->config);
-        const struct sl_config *before = daemon->config;
-        daemon->config = config;
-        if (same_names(before, config) &&
-            sl_config_broker_equal(&before->broker, &config->broker)) {
-            change_cameras(daemon, config, &error);
-        } else {
-            stop_all(daemon);
-            start_all(daemon, &error);
-            g_ptr_array_set_size(daemon->retired, 0);
-        }
-    }
+    if (change(daemon, &error))
+        g_message("configuration reloaded");
+    else
+        g_warning("%s; the running configuration stays", error->message);
+    g_mutex_lock(&daemon->change);
     g_free(daemon->reload_problem);
     daemon->reload_problem = error ? g_strdup(error->message) : NULL;
-    if (error)
-        g_warning("%s; %s", error->message,
-                  config ? "this camera does not run" : "the running configuration stays");
-    else
-        g_message("configuration reloaded");
+    g_mutex_unlock(&daemon->change);
 }
 
 // The part of health that does not change by itself.

@@ -92,6 +92,14 @@ class Plant:
         time.sleep(0.5)
         return arrived
 
+    def command(self, camera, verb):
+        """The reply to one command."""
+        topic = f"sightline/{camera}"
+        run = subprocess.run(["mosquitto_rr", "-h", "127.0.0.1", "-p", str(self.port), "-u", "test", "-P", "secret",
+                              "-V", "5", "-q", "1", "-W", "10", "-t", f"{topic}/cmd/{verb}", "-e",
+                              f"{topic}/reply/test", "-m", '{"id": "1"}'], capture_output=True, text=True, check=True)
+        return json.loads(run.stdout)
+
     def health(self, camera):
         run = subprocess.run([str(c) for c in [self.build / "sightline", "status", "--json", "--timeout", "0.5",
                                                *self.access()]], capture_output=True, text=True, check=False)

@@ -72,6 +72,74 @@ def test_reload(plant, source):
     assert daemon.wait(10) == 0 and time.monotonic() - begun < 3
 
 
+def test_reload_of_what_cannot_run_changes_nothing(plant, source):
+    plant.broker()
+    plant.configure(line(source))
+    daemon = plant.daemon()
+    arrived = plant.listen()
+    assert wait_for(arrived, "cam", lambda v: v["result"] != "error", 10)
+    good = (plant.folder / "camera.yaml").read_text()
+    bad = plant.folder / "bad"
+    bad.mkdir()
+    (bad / "model.yaml").write_text("nonsense: 1\n")
+    for text, reason in ((good.replace(f"{source}/deploy/models/pcb", str(bad)), "nonsense"),
+                         (good.replace("password_file: password", "password_file: nowhere"), "nowhere")):
+        (plant.folder / "camera.yaml").write_text(text)
+        daemon.send_signal(signal.SIGHUP)
+        time.sleep(2.5)
+        assert daemon.poll() is None, "the daemon ended"
+        drain(arrived)
+        assert wait_for(arrived, "cam", lambda v: v["result"] != "error", 5), f"{reason}: the camera stopped"
+        health = plant.health("cam")
+        assert health["state"] == "degraded" and reason in health["reasons"][0], health
+    (plant.folder / "camera.yaml").write_text(good.replace("1000}", "1000, recipe: new}"))
+    daemon.send_signal(signal.SIGHUP)
+    assert wait_for(arrived, "cam", lambda v: v["recipe"] == "new", 10), "a good file is not taken afterwards"
+
+
+def test_commands_while_cameras_change(plant, source):
+    plant.broker()
+    plant.configure(line(source))
+    daemon = plant.daemon()
+    arrived = plant.listen()
+    assert wait_for(arrived, "cam", lambda v: v["result"] != "error", 10)
+    for i in range(8):
+        plant.configure(line(source, deadline=1001 + i))
+        daemon.send_signal(signal.SIGHUP)
+        for _ in range(5):
+            assert plant.command("cam", "status")["status"] == "ok"
+    assert daemon.poll() is None
+    drain(arrived)
+    assert wait_for(arrived, "cam", lambda v: v["result"] != "error", 5)
+
+
+def test_no_part_is_judged_by_the_reference_of_another(plant, source):
+    golden = pathlib.Path(source) / "deploy/models/pcb/golden"
+    pictures = plant.folder / "pictures"
+    pictures.mkdir()
+    for i in range(3):  # one board three times: its own template, none, one that cannot be read
+        shutil.copy(golden / "000000_test.jpg", pictures / f"{i}_test.jpg")
+    shutil.copy(golden / "000000_temp.jpg", pictures / "0_temp.jpg")
+    (pictures / "2_temp.jpg").mkdir()
+    folder = f"""  - name: cam
+    source:
+      type: pictures
+      pictures: {{directory: {pictures}, rate: 5}}
+    model: {{path: {source}/deploy/models/pcb}}
+    part: {{mode: free-run, deadline_ms: 1000RECIPE}}
+"""
+    plant.broker()
+    for recipe, wanted in (("", ["ng", "error", "error"]),
+                           (f", reference: {golden}/000000_temp.jpg", ["ng", "ng", "error"])):
+        plant.configure(folder.replace("RECIPE", recipe))
+        arrived = plant.listen()
+        assert plant.daemon().wait(30) == 0
+        time.sleep(0.5)
+        results = {v["part_id"]: v for _, v in drain(arrived)}
+        assert [results[k]["result"] for k in "012"] == wanted, results
+        assert "reference" in results["2"]["reasons"][0], results["2"]
+
+
 def test_broken_pictures_are_errors(plant, source):
     golden = pathlib.Path(source) / "deploy/models/pcb/golden"
     pictures = plant.folder / "pictures"
