@@ -246,8 +246,10 @@ static uint32_t take_sum(struct cpu_compiler *c, const struct sl_node *node, str
     const struct sl_node *sum = NULL;
     if (conv->kind != CONV_F32 && sl_is_quantised(cpu_out(c, node)))
         sum = find_sum(c, node, &at, other);
-    if (!sum)
+    if (!sum) {
+        *other = SL_NO_TENSOR;
         return node->outputs[0];
+    }
     conv->add = cpu_make_add(cpu_out(c, node), &c->graph->tensors[*other], cpu_out(c, sum),
                              &sum->activation);
     c->done[at] = true;

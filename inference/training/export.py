@@ -130,7 +130,8 @@ class OnnxWriter:
             self.quantised, self.inputs = quantise_weights(weights, scales)
 
     def constant(self, name, array):
-        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        # A scalar stays one: other runtimes want the scale of a whole tensor without dimensions.
+        self.initialisers.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def node(self, kind, inputs, output, **attributes):

@@ -206,7 +206,7 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
     int64_t layers = random_in(r, 1, 6);
     for (int64_t i = 0; i < layers; i++) {
         struct conv_shape shape = random_conv(net, x);
-        switch (random_in(r, 0, 11)) {
+        switch (random_in(r, 0, 12)) {
         case 0:
             x = add_unary(net, x);
             break;
@@ -220,6 +220,12 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
             shape = (struct conv_shape){net->tensors[x].dims[1], 3, 1, 1, 1, 1, 1};
             x = add_sum(net, x, add_conv(net, x, &shape));
             break;
+        case 7: { // two branches: the sum waits for the second
+            shape = (struct conv_shape){net->tensors[x].dims[1], 3, 1, 1, 1, 1, 1};
+            uint32_t first = add_conv(net, x, &shape);
+            x = add_sum(net, first, add_conv(net, x, &shape));
+            break;
+        }
         case 5:
             x = add_average_pool(net, x);
             break;
