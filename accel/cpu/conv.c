@@ -1,13 +1,13 @@
-// Convolution: layout of prepared rows, packing of weights, and the loop over output rows.
+// Convolution: layout of prepared rows, and the loop over output rows.
 #include "accel/cpu/conv.h"
 
 #include <string.h>
 
 const struct conv_format conv_formats[CONV_KINDS] = {
-    [CONV_S16] = {2, 2, 2},
-    [CONV_DOT] = {4, 1, 1},
-    [CONV_F32] = {1, 4, 4},
-    [CONV_DEPTHWISE] = {1, 2, 2},
+    [CONV_S16] = {2, 2, 2, 4},
+    [CONV_DOT] = {4, 1, 1, 4},
+    [CONV_F32] = {1, 4, 4, 0},
+    [CONV_DEPTHWISE] = {1, 2, 2, 1},
 };
 
 #define ROW_SLACK ((size_t)256)
@@ -15,6 +15,21 @@ const struct conv_format conv_formats[CONV_KINDS] = {
 static int64_t round_up(int64_t value, int64_t to)
 {
     return (value + to - 1) / to * to;
+}
+
+// Weights that do not stay in the cache beside the rows are read once for several rows.
+#define CACHE_FOR_WEIGHTS ((size_t)192 << 10)
+#define CACHE_FOR_ROWS    ((size_t)160 << 10)
+
+static int64_t choose_band(const struct conv *conv, int64_t reach)
+{
+    int64_t band = 1;
+    if ((size_t)conv->blocks * conv->block_bytes <= CACHE_FOR_WEIGHTS)
+        return 1;
+    while (band < CONV_MAX_BAND && band < conv->out[0] &&
+           (size_t)(reach + band * conv->stride[0]) * conv->row_bytes <= CACHE_FOR_ROWS)
+        band++;
+    return band;
 }
 
 bool conv_layout(struct conv *conv)
@@ -29,9 +44,9 @@ bool conv_layout(struct conv *conv)
     int64_t values = depthwise ? 1 : conv->depth * (conv->merged ? conv->kernel[1] : 1);
     conv->columns =
         (conv->out[1] - 1) * conv->stride[1] + (conv->kernel[1] - 1) * conv->dilation[1] + 1;
-    conv->ring = (conv->kernel[0] - 1) * conv->dilation[0] + 1;
+    int64_t reach = (conv->kernel[0] - 1) * conv->dilation[0] + 1;
     if (conv->kernel[0] > CPU_MAX_RUNS || runs > CPU_MAX_RUNS || conv->columns > 1 << 20 ||
-        conv->depth > 1 << 16 || conv->ring > 1 << 12)
+        conv->depth > 1 << 16 || reach > 1 << 12)
         return false;
     conv->n_runs = (uint32_t)runs;
     conv->run_length = (uint32_t)(round_up(values, granule) / granule);
@@ -41,45 +56,9 @@ bool conv_layout(struct conv *conv)
     conv->out_padded = conv->blocks * CPU_BLOCK;
     conv->block_bytes =
         (size_t)conv->n_runs * conv->run_length * (size_t)granule * CPU_BLOCK * format->w_element;
+    conv->band = choose_band(conv, reach);
+    conv->ring = reach + (conv->band - 1) * conv->stride[0];
     return true;
-}
-
-static void store_weight(const struct conv *conv, void *packed, size_t at, float value)
-{
-    if (conv->kind == CONV_F32)
-        ((float *)packed)[at] = value;
-    else if (conv->kind == CONV_S16 || conv->kind == CONV_DEPTHWISE)
-        ((int16_t *)packed)[at] = (int16_t)value;
-    else
-        ((int8_t *)packed)[at] = (int8_t)value;
-}
-
-// Where the weight stands: [block][run][granule][output][value of the granule].
-static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_t ky, int64_t kx)
-{
-    int64_t granule = conv_formats[conv->kind].granule;
-    int64_t run = conv->merged ? ky : ky * conv->kernel[1] + kx;
-    int64_t value = conv->merged ? kx * conv->depth + c : c;
-    value = conv->kind == CONV_DEPTHWISE ? 0 : value;
-    int64_t at = o / CPU_BLOCK * conv->n_runs + run;
-    at = at * conv->run_length + value / granule;
-    return (size_t)((at * CPU_BLOCK + o % CPU_BLOCK) * granule + value % granule);
-}
-
-void *conv_pack(struct cpu_compiler *c, const struct conv *conv, conv_weight weight,
-                const void *ctx)
-{
-    int64_t per_group = conv->channels / conv->group;
-    int64_t outputs = conv->out_channels / conv->group;
-    void *packed = cpu_take(c, (size_t)conv->blocks, conv->block_bytes);
-    for (int64_t o = 0; packed && o < conv->out_channels; o++)
-        for (int64_t i = 0; i < per_group; i++)
-            for (int64_t ky = 0; ky < conv->kernel[0]; ky++)
-                for (int64_t kx = 0; kx < conv->kernel[1]; kx++)
-                    store_weight(conv, packed,
-                                 packed_index(conv, o, o / outputs * per_group + i, ky, kx),
-                                 weight(ctx, o, i, ky, kx));
-    return packed;
 }
 
 // One thread's scratch memory: tags of the ring, a row of padding, the ring.
@@ -248,50 +227,69 @@ static void shift_runs(const struct conv *conv, const void *const *runs, int64_t
         shifted[r] = (const unsigned char *)runs[r] + offset;
 }
 
-static void compute_row(const struct conv *conv, const void *const *runs, unsigned char *y,
-                        const unsigned char *residual)
+// Output rows that follow each other, the taps of each, and where the first stands.
+struct band {
+    int64_t rows;
+    const void *runs[CONV_MAX_BAND][CPU_MAX_RUNS];
+    unsigned char *y;
+    const unsigned char *residual; // NULL: none
+};
+
+static void compute_block(const struct conv *conv, const struct band *band, int64_t block)
 {
     const void *shifted[CPU_MAX_RUNS];
+    const struct conv_block *weights = &conv->weights[block];
+    int64_t first = block * CPU_BLOCK;
     struct cpu_epilogue epilogue = conv->epilogue;
-    struct cpu_conv_row row = {.runs = runs,
-                               .n_runs = conv->n_runs,
-                               .run_length = conv->run_length,
+    struct cpu_conv_row row = {.segments = weights->segments,
+                               .n_segments = weights->n_segments,
                                .step = (size_t)(conv->stride[1] * conv->depth) *
                                        conv_formats[conv->kind].x_element,
                                .pixels = conv->out[1],
+                               .weights = weights->weights,
                                .epilogue = &epilogue,
                                .y_step = (size_t)conv->out_padded * conv->y_element};
-    for (int64_t b = 0; b < conv->blocks; b++) {
-        int64_t first = b * CPU_BLOCK;
-        epilogue.bias = conv->bias ? conv->bias + first : NULL;
-        epilogue.bias_real = conv->bias_real ? conv->bias_real + first : NULL;
-        epilogue.multiplier = conv->multiplier ? conv->multiplier + first : NULL;
-        row.weights = (const unsigned char *)conv->weights + (size_t)b * conv->block_bytes;
-        row.y = y + (size_t)first * conv->y_element;
-        epilogue.add = residual ? &conv->add : NULL;
-        epilogue.residual = residual ? residual + first : NULL;
-        epilogue.residual_step = row.y_step;
+    size_t row_bytes = (size_t)conv->out[1] * row.y_step;
+    epilogue.bias = conv->bias ? conv->bias + first : NULL;
+    epilogue.bias_real = conv->bias_real ? conv->bias_real + first : NULL;
+    epilogue.multiplier = conv->multiplier ? conv->multiplier + first : NULL;
+    epilogue.add = band->residual ? &conv->add : NULL;
+    epilogue.residual_step = row.y_step;
+    for (int64_t i = 0; i < band->rows; i++) {
+        row.runs = band->runs[i];
+        row.y = band->y + (size_t)i * row_bytes + (size_t)first * conv->y_element;
+        if (band->residual)
+            epilogue.residual = band->residual + (size_t)i * row_bytes + first;
         if (conv->kind == CONV_DEPTHWISE) {
-            shift_runs(conv, runs, b, shifted);
+            shift_runs(conv, band->runs[i], block, shifted);
             row.runs = shifted;
         }
         run_kernel(conv, &row);
     }
 }
 
-static void apply_activation(const struct conv *conv, float *y)
+static void apply_activation(const struct conv *conv, float *y, int64_t rows)
 {
     if (conv->after.kind == SL_ACT_NONE)
         return;
-    for (int64_t p = 0; p < conv->out[1]; p++)
+    for (int64_t p = 0; p < rows * conv->out[1]; p++)
         for (int64_t c = 0; c < conv->out_channels; c++)
             y[p * conv->out_padded + c] = sl_activate(&conv->after, y[p * conv->out_padded + c]);
+}
+
+static void compute_band(const struct rows *rows, int64_t oy, struct band *band)
+{
+    const struct conv *conv = rows->conv;
+    for (int64_t i = 0; i < band->rows; i++)
+        find_runs(rows, oy + i, band->runs[i]);
+    for (int64_t b = 0; b < conv->blocks; b++)
+        compute_block(conv, band, b);
+    apply_activation(conv, (float *)(void *)band->y, band->rows);
 }
 
 void conv_rows(const struct conv *conv, const struct conv_memory *memory, int64_t n, int64_t first,
                int64_t end)
 {
-    const void *runs[CPU_MAX_RUNS];
     unsigned char *scratch = memory->scratch, *y = memory->y;
     const unsigned char *x = memory->x, *residual = memory->residual;
     int64_t pixels = conv->in[0] * conv->in[1];
@@ -303,10 +301,12 @@ void conv_rows(const struct conv *conv, const struct conv_memory *memory, int64_
         rows.tags[i] = -1;
     fill_padding(conv, rows.padding, conv->columns);
     size_t row_bytes = (size_t)(conv->out[1] * conv->out_padded) * conv->y_element;
-    for (int64_t oy = first; oy < end; oy++) {
+    struct band band;
+    for (int64_t oy = first; oy < end; oy += band.rows) {
         size_t at = (size_t)(n * conv->out[0] + oy) * row_bytes;
-        find_runs(&rows, oy, runs);
-        compute_row(conv, runs, y + at, residual ? residual + at : NULL);
-        apply_activation(conv, (float *)(void *)(y + at));
+        band.rows = conv->band < end - oy ? conv->band : end - oy;
+        band.y = y + at;
+        band.residual = residual ? residual + at : NULL;
+        compute_band(&rows, oy, &band);
     }
 }

@@ -15,8 +15,18 @@ struct conv_format {
     uint32_t granule;   // values of K that the kernel takes together
     uint32_t x_element; // bytes of a prepared input value
     uint32_t w_element;
+    uint32_t unit; // granules that are left out together where their weights are zero; 0: never
 };
 extern const struct conv_format conv_formats[CONV_KINDS];
+
+#define CONV_MAX_BAND 8
+
+// Weights of CPU_BLOCK output channels: the granules of the segments, one after the other.
+struct conv_block {
+    const struct cpu_segment *segments;
+    uint32_t n_segments;
+    const void *weights;
+};
 
 struct conv {
     enum conv_kind kind;
@@ -34,11 +44,13 @@ struct conv {
     int64_t depth;    // values of one prepared pixel
     int64_t columns;  // of a prepared row
     size_t row_bytes; // of a prepared row, with slack
+    int64_t band;     // output rows that one block of weights computes before the next comes
     int64_t ring;     // prepared rows that are kept
     uint32_t n_runs, run_length;
-    size_t block_bytes; // of packed weights
+    size_t block_bytes; // of packed weights, were none left out
 
-    const void *weights;
+    const struct conv_block *weights; // of each block of output channels
+    uint64_t granules, kept;          // of all blocks; kept: those that are computed
     const int32_t *bias;
     const float *bias_real, *multiplier;
     struct cpu_epilogue epilogue; // without the pointers into bias and multiplier
@@ -52,9 +64,8 @@ typedef float (*conv_weight)(const void *ctx, int64_t o, int64_t c, int64_t ky, 
 
 // Fills in what follows from the geometry; false if the kernels cannot run it.
 bool conv_layout(struct conv *conv);
-// Packs weights for all blocks; NULL: no memory.
-void *conv_pack(struct cpu_compiler *c, const struct conv *conv, conv_weight weight,
-                const void *ctx);
+// Packs the weights of all blocks and leaves out what is zero; -ENOMEM.
+int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, const void *ctx);
 size_t conv_scratch_bytes(const struct conv *conv);
 // Computes the output rows [first, end) of picture n with the scratch memory of one thread.
 struct conv_memory {

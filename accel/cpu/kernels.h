@@ -21,7 +21,8 @@ struct cpu_add {
 // How sums become outputs, for a block of CPU_BLOCK channels.
 //   to_real 0: y = round_half_even(clamp(sum * multiplier, low, high)) + zero, one byte
 //   to_real 1: y = clamp(sum * multiplier, low, high), float32
-// Bounds are those of the real quotient, so that low = lowest q - zero. For conv_f32 the sums are
+// Bounds are those of the real quotient, so that low = lowest q - zero; bytes are int8 where
+// y_signed says so, and low + zero and high + zero are bytes. For conv_f32 the sums are
 // real, start with bias_real and are not multiplied.
 // With `add` the byte's real number, (y - zero) a_scale, and that of the residual's byte b are
 // added as cpu_add says. The residual of pixel p stands at residual + p * residual_step.
@@ -31,19 +32,26 @@ struct cpu_epilogue {
     const float *multiplier;
     float low, high;
     int32_t zero;
-    uint32_t to_real;
+    uint32_t to_real, y_signed;
     const struct cpu_add *add; // NULL: none
     const uint8_t *residual;
     size_t residual_step; // bytes
 };
 
-// A row of output pixels times one block of output channels. Output pixel p is the sum over runs r
-// and k < run_length of the granule at runs[r] + p * step + k * granule bytes, times the weights at
-// [r][k][CPU_BLOCK][granule]. Granules: conv_s16 two int16 (centred input times int16 weights),
-// conv_dot four bytes (uint8 input times int8 weights), conv_f32 one float.
+// Granules [first, first + length) of a run: where weights are not zero.
+struct cpu_segment {
+    uint32_t run, first, length;
+};
+
+// A row of output pixels times one block of output channels. Output pixel p is the sum over the
+// segments s and k < s.length of the granule at runs[s.run] + p * step + (s.first + k) * granule
+// bytes, times the weights at [segment][k][CPU_BLOCK][granule]. Granules: conv_s16 two int16
+// (centred input times int16 weights), conv_dot four bytes (uint8 input times int8 weights),
+// conv_f32 one float.
 struct cpu_conv_row {
     const void *const *runs;
-    uint32_t n_runs, run_length;
+    const struct cpu_segment *segments;
+    uint32_t n_segments;
     size_t step; // bytes
     int64_t pixels;
     const void *weights;
@@ -84,9 +92,9 @@ typedef void cpu_accumulate_q8_fn(const uint8_t *x, int32_t *sums, int64_t count
 typedef void cpu_rescale_q8_fn(const struct cpu_quant *quant, float multiplier, const int32_t *sums,
                                uint8_t *y, int64_t count);
 typedef void cpu_max_f32_fn(const float *x, float *y, int64_t count);
-// A convolution row in which every output channel reads its own input channel: runs are single
-// taps, run_length is 1, weights are [run][CPU_BLOCK] int16, and the input of output pixel p,
-// channel i stands at runs[r] + p * step + 2 i bytes.
+// A convolution row in which every output channel reads its own input channel: segment s is the
+// single tap runs[s.run], weights are [segment][CPU_BLOCK] int16, and the input of output pixel p,
+// channel i stands at runs[s.run] + p * step + 2 i bytes.
 typedef cpu_conv_s16_fn cpu_depthwise_s16_fn;
 
 struct cpu_kernels {

@@ -39,9 +39,10 @@ static void store(const struct cpu_conv_row *row, int64_t pixel, const int32_t *
     }
 }
 
-static const void *input(const struct cpu_conv_row *row, uint32_t run, int64_t pixel)
+static const void *input(const struct cpu_conv_row *row, const struct cpu_segment *s,
+                         size_t granule, int64_t pixel)
 {
-    return (const char *)row->runs[run] + (size_t)pixel * row->step;
+    return (const char *)row->runs[s->run] + (size_t)pixel * row->step + s->first * granule;
 }
 
 void cpu_conv_s16_c(const struct cpu_conv_row *row)
@@ -51,9 +52,10 @@ void cpu_conv_s16_c(const struct cpu_conv_row *row)
         const int16_t *w = row->weights;
         for (int o = 0; o < CPU_BLOCK; o++)
             sums[o] = row->epilogue->bias[o];
-        for (uint32_t r = 0; r < row->n_runs; r++) {
-            const int16_t *x = input(row, r, p);
-            for (uint32_t k = 0; k < row->run_length; k++, x += 2, w += 2 * CPU_BLOCK)
+        for (uint32_t i = 0; i < row->n_segments; i++) {
+            const struct cpu_segment *s = &row->segments[i];
+            const int16_t *x = input(row, s, 4, p);
+            for (uint32_t k = 0; k < s->length; k++, x += 2, w += 2 * CPU_BLOCK)
                 for (int o = 0; o < CPU_BLOCK; o++) {
                     int32_t pair = x[0] * w[2 * o] + x[1] * w[2 * o + 1];
                     sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)pair);
@@ -70,8 +72,8 @@ void cpu_depthwise_s16_c(const struct cpu_conv_row *row)
         const int16_t *w = row->weights;
         for (int o = 0; o < CPU_BLOCK; o++)
             sums[o] = row->epilogue->bias[o];
-        for (uint32_t r = 0; r < row->n_runs; r++, w += CPU_BLOCK) {
-            const int16_t *x = input(row, r, p);
+        for (uint32_t i = 0; i < row->n_segments; i++, w += CPU_BLOCK) {
+            const int16_t *x = input(row, &row->segments[i], 0, p);
             for (int o = 0; o < CPU_BLOCK; o++)
                 sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)(x[o] * w[o]));
         }
@@ -86,12 +88,13 @@ void cpu_conv_dot_c(const struct cpu_conv_row *row)
         const int8_t *w = row->weights;
         for (int o = 0; o < CPU_BLOCK; o++)
             sums[o] = row->epilogue->bias[o];
-        for (uint32_t r = 0; r < row->n_runs; r++) {
-            const uint8_t *x = input(row, r, p);
-            for (uint32_t k = 0; k < row->run_length; k++, x += 4, w += 4 * CPU_BLOCK)
+        for (uint32_t i = 0; i < row->n_segments; i++) {
+            const struct cpu_segment *s = &row->segments[i];
+            const uint8_t *x = input(row, s, 4, p);
+            for (uint32_t k = 0; k < s->length; k++, x += 4, w += 4 * CPU_BLOCK)
                 for (int o = 0; o < CPU_BLOCK; o++)
-                    for (int i = 0; i < 4; i++)
-                        sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)(x[i] * w[4 * o + i]));
+                    for (int j = 0; j < 4; j++)
+                        sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)(x[j] * w[4 * o + j]));
         }
         store(row, p, sums);
     }
@@ -106,9 +109,10 @@ void cpu_conv_f32_c(const struct cpu_conv_row *row)
         float *y = (float *)(void *)((char *)row->y + (size_t)p * row->y_step);
         for (int o = 0; o < CPU_BLOCK; o++)
             sums[o] = e->bias_real[o];
-        for (uint32_t r = 0; r < row->n_runs; r++) {
-            const float *x = input(row, r, p);
-            for (uint32_t k = 0; k < row->run_length; k++, x++, w += CPU_BLOCK)
+        for (uint32_t i = 0; i < row->n_segments; i++) {
+            const struct cpu_segment *s = &row->segments[i];
+            const float *x = input(row, s, sizeof(float), p);
+            for (uint32_t k = 0; k < s->length; k++, x++, w += CPU_BLOCK)
                 for (int o = 0; o < CPU_BLOCK; o++)
                     sums[o] = fmaf(*x, w[o], sums[o]);
         }

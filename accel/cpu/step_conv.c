@@ -191,6 +191,7 @@ static void set_epilogue(const struct sl_node *node, const struct sl_tensor *y, 
         e->zero = y->quant.zero_point[0];
         e->low = (float)(low - e->zero);
         e->high = (float)(high - e->zero);
+        e->y_signed = y->dtype == SL_I8;
         return;
     }
     e->to_real = 1;
@@ -207,9 +208,9 @@ static void set_epilogue(const struct sl_node *node, const struct sl_tensor *y, 
 int cpu_conv_constants(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv,
                        conv_weight weight, const void *ctx)
 {
-    conv->weights = conv_pack(c, conv, weight, ctx);
-    if (!conv->weights)
-        return cpu_no_memory(c);
+    int status = conv_pack(c, conv, weight, ctx);
+    if (status)
+        return status;
     set_epilogue(node, cpu_out(c, node), conv);
     return conv->kind == CONV_F32 ? set_real_bias(c, node, conv)
                                   : set_integer_constants(c, node, conv, weight, ctx);

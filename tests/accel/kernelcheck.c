@@ -82,6 +82,9 @@ static void make_epilogue(struct round *round, struct guard *guard, struct cpu_e
     e->zero = (int32_t)random_in(round->random, is_signed ? -128 : 0, is_signed ? 127 : 255);
     e->low = (float)((is_signed ? -128 : 0) - e->zero);
     e->high = (float)((is_signed ? 127 : 255) - e->zero);
+    e->y_signed = is_signed;
+    e->low += (float)random_in(round->random, 0, 3) * 20;
+    e->high -= (float)random_in(round->random, 0, 3) * 20;
     e->bias = bias;
     e->multiplier = multiplier;
     e->bias_real = random_reals(round, guard, CPU_BLOCK, 1.0f);
@@ -95,7 +98,34 @@ struct conv_case {
     struct cpu_add add;
     struct cpu_conv_row row;
     const void *runs[CPU_MAX_RUNS];
+    struct cpu_segment segments[2 * CPU_MAX_RUNS];
+    uint32_t n_granules; // of all segments
+    uint32_t n_runs;
+    size_t run_bytes;
 };
+
+// Each run whole, or in two pieces with granules left out between, or not at all.
+static void make_segments(struct round *round, struct conv_case *c, uint32_t n_runs,
+                          uint32_t length)
+{
+    uint32_t n = 0;
+    for (uint32_t r = 0; r < n_runs; r++) {
+        uint32_t cut = (uint32_t)random_in(round->random, 0, 2 * length);
+        if (round->repeats || cut >= length) {
+            c->segments[n++] = (struct cpu_segment){r, 0, length};
+        } else if (cut > 0) {
+            uint32_t next = (uint32_t)random_in(round->random, cut, length);
+            c->segments[n++] = (struct cpu_segment){r, 0, cut};
+            if (next < length)
+                c->segments[n++] = (struct cpu_segment){r, next, length - next};
+        }
+    }
+    c->row.segments = c->segments;
+    c->row.n_segments = n;
+    c->n_granules = 0;
+    for (uint32_t i = 0; i < n; i++)
+        c->n_granules += c->segments[i].length;
+}
 
 // `element`: bytes of an input value; `granule`: values of a granule.
 static void make_conv(struct round *round, struct guard *guard, struct conv_case *c, bool real,
@@ -105,20 +135,21 @@ static void make_conv(struct round *round, struct guard *guard, struct conv_case
     int64_t pixels = size(round, 40, 80);
     size_t unit = element * granule, step = unit * (size_t)size(round, 6, 8);
     size_t bytes = (size_t)(pixels - 1) * step + length * unit;
-    size_t n_weights = (size_t)n_runs * length * granule * CPU_BLOCK;
     make_epilogue(round, guard, &c->epilogue);
     if (real)
         c->epilogue.to_real = 1;
+    c->n_runs = n_runs;
+    c->run_bytes = bytes;
     for (uint32_t r = 0; r < n_runs; r++)
         c->runs[r] = real ? (void *)random_reals(round, guard, bytes / element, 1.0f)
                           : random_bytes(round, guard, bytes);
     c->row = (struct cpu_conv_row){.runs = c->runs,
-                                   .n_runs = n_runs,
-                                   .run_length = length,
                                    .step = step,
                                    .pixels = pixels,
                                    .epilogue = &c->epilogue,
                                    .y_step = (c->epilogue.to_real ? 4u : 1u) * CPU_BLOCK};
+    make_segments(round, c, n_runs, length);
+    size_t n_weights = (size_t)c->n_granules * granule * CPU_BLOCK;
     c->row.weights = real ? (void *)random_reals(round, guard, n_weights, 1.0f)
                           : random_bytes(round, guard, n_weights * element);
 }
@@ -163,10 +194,9 @@ static void check_conv_s16(struct round *round, struct guard *guard)
 {
     struct conv_case c;
     make_conv(round, guard, &c, false, 2, 2);
-    size_t values = ((size_t)(c.row.pixels - 1) * c.row.step + c.row.run_length * 4u) / 2;
-    for (uint32_t r = 0; r < c.row.n_runs; r++)
-        limit_s16(c.runs[r], values);
-    limit_s16(c.row.weights, (size_t)c.row.n_runs * c.row.run_length * 2 * CPU_BLOCK);
+    for (uint32_t r = 0; r < c.n_runs; r++)
+        limit_s16(c.runs[r], c.run_bytes / 2);
+    limit_s16(c.row.weights, (size_t)c.n_granules * 2 * CPU_BLOCK);
     run_conv(round, guard, &c);
 }
 
@@ -285,14 +315,13 @@ static void check_depthwise_s16(struct round *round, struct guard *guard)
         limit_s16(c.runs[r], bytes / 2);
     }
     c.row = (struct cpu_conv_row){.runs = c.runs,
-                                  .n_runs = n_runs,
-                                  .run_length = 1,
                                   .step = step,
                                   .pixels = pixels,
-                                  .weights = random_bytes(round, guard, n_runs * 2u * CPU_BLOCK),
                                   .epilogue = &c.epilogue,
                                   .y_step = (c.epilogue.to_real ? 4u : 1u) * CPU_BLOCK};
-    limit_s16(c.row.weights, (size_t)n_runs * CPU_BLOCK);
+    make_segments(round, &c, n_runs, 1);
+    c.row.weights = random_bytes(round, guard, c.n_granules * 2u * CPU_BLOCK);
+    limit_s16(c.row.weights, (size_t)c.n_granules * CPU_BLOCK);
     run_conv(round, guard, &c);
 }
 

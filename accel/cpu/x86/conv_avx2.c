@@ -16,6 +16,11 @@ INLINE __m256i broadcast_pair(const char *x)
     return _mm256_set1_epi32(pair);
 }
 
+INLINE const char *tap(const struct cpu_conv_row *row, const struct cpu_segment *s, int64_t pixel)
+{
+    return (const char *)row->runs[s->run] + (size_t)pixel * row->step + (size_t)s->first * 4;
+}
+
 INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int count)
 {
     __m256i low[TILE], high[TILE];
@@ -25,9 +30,10 @@ INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int co
         low[p] = _mm256_loadu_si256((const __m256i *)(const void *)row->epilogue->bias);
         high[p] = _mm256_loadu_si256((const __m256i *)(const void *)(row->epilogue->bias + 8));
     }
-    for (uint32_t r = 0; r < row->n_runs; r++) {
-        const char *x = (const char *)row->runs[r] + (size_t)first * row->step;
-        for (uint32_t k = 0; k < row->run_length; k++, x += 4, w += 2) {
+    for (uint32_t i = 0; i < row->n_segments; i++) {
+        const struct cpu_segment *s = &row->segments[i];
+        const char *x = tap(row, s, first);
+        for (uint32_t k = 0; k < s->length; k++, x += 4, w += 2) {
             __m256i w0 = _mm256_load_si256(w), w1 = _mm256_load_si256(w + 1);
             UNROLLED for (int p = 0; p < count; p++)
             {
@@ -37,7 +43,7 @@ INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int co
             }
         }
     }
-    UNROLLED for (int p = 0; p < count; p++) store_sums(row, first + p, low[p], high[p]);
+    store_tile(row, first, count, low, high);
 }
 
 INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int count)
@@ -49,9 +55,10 @@ INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int co
         low[p] = _mm256_loadu_ps(row->epilogue->bias_real);
         high[p] = _mm256_loadu_ps(row->epilogue->bias_real + 8);
     }
-    for (uint32_t r = 0; r < row->n_runs; r++) {
-        const char *x = (const char *)row->runs[r] + (size_t)first * row->step;
-        for (uint32_t k = 0; k < row->run_length; k++, x += 4, w += CPU_BLOCK) {
+    for (uint32_t i = 0; i < row->n_segments; i++) {
+        const struct cpu_segment *s = &row->segments[i];
+        const char *x = tap(row, s, first);
+        for (uint32_t k = 0; k < s->length; k++, x += 4, w += CPU_BLOCK) {
             __m256 w0 = _mm256_load_ps(w), w1 = _mm256_load_ps(w + 8);
             UNROLLED for (int p = 0; p < count; p++)
             {
@@ -66,68 +73,89 @@ INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int co
         row->epilogue, low[p], high[p], (char *)row->y + (size_t)(first + p) * row->y_step);
 }
 
+// Tiles of nearly the same size: the last one of a row is not much smaller than the others.
 #define DEFINE_ROW(name, tile)                                                                     \
     void name(const struct cpu_conv_row *row)                                                      \
     {                                                                                              \
-        int64_t first = 0;                                                                         \
-        for (; row->pixels - first >= TILE; first += TILE)                                         \
-            tile(row, first, TILE);                                                                \
-        switch (row->pixels - first) {                                                             \
-        case 5:                                                                                    \
-            tile(row, first, 5);                                                                   \
-            break;                                                                                 \
-        case 4:                                                                                    \
-            tile(row, first, 4);                                                                   \
-            break;                                                                                 \
-        case 3:                                                                                    \
-            tile(row, first, 3);                                                                   \
-            break;                                                                                 \
-        case 2:                                                                                    \
-            tile(row, first, 2);                                                                   \
-            break;                                                                                 \
-        case 1:                                                                                    \
-            tile(row, first, 1);                                                                   \
-            break;                                                                                 \
-        default:                                                                                   \
-            break;                                                                                 \
+        int64_t left = (row->pixels + TILE - 1) / TILE;                                            \
+        for (int64_t first = 0, count; left > 0; left--, first += count) {                         \
+            count = (row->pixels - first + left - 1) / left;                                       \
+            switch (count) {                                                                       \
+            case 6:                                                                                \
+                tile(row, first, 6);                                                               \
+                break;                                                                             \
+            case 5:                                                                                \
+                tile(row, first, 5);                                                               \
+                break;                                                                             \
+            case 4:                                                                                \
+                tile(row, first, 4);                                                               \
+                break;                                                                             \
+            case 3:                                                                                \
+                tile(row, first, 3);                                                               \
+                break;                                                                             \
+            case 2:                                                                                \
+                tile(row, first, 2);                                                               \
+                break;                                                                             \
+            default:                                                                               \
+                tile(row, first, 1);                                                               \
+                break;                                                                             \
+            }                                                                                      \
         }                                                                                          \
     }
 DEFINE_ROW(cpu_conv_s16_avx2, tile_s16)
 DEFINE_ROW(cpu_conv_f32_avx2, tile_f32)
 
-// Two taps at a time: their inputs and weights interleaved, vpmaddwd adds the two products.
-INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t pixel)
+INLINE __m256i load_256(const void *data)
 {
-    const struct cpu_epilogue *e = row->epilogue;
-    __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)e->bias);
-    __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)(e->bias + 8));
-    // Interleaving works within halves: sums 0-3, 8-11 and 4-7, 12-15.
-    __m256i low = _mm256_permute2x128_si256(first, second, 0x20);
-    __m256i high = _mm256_permute2x128_si256(first, second, 0x31);
+    return _mm256_loadu_si256((const __m256i *)data);
+}
+
+// Two taps at a time: their inputs and weights interleaved, vpmaddwd adds the two products.
+#define DEPTHWISE_TILE 4
+INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t first, const int count)
+{
+    __m256i low[DEPTHWISE_TILE], high[DEPTHWISE_TILE];
+    const struct cpu_segment *s = row->segments;
     const __m256i *w = row->weights;
-    size_t at = (size_t)pixel * row->step;
-    for (uint32_t r = 0; r < row->n_runs; r += 2) {
-        bool pair = r + 1 < row->n_runs;
-        __m256i zero = _mm256_setzero_si256();
-        __m256i xa =
-            _mm256_loadu_si256((const __m256i *)(const void *)((const char *)row->runs[r] + at));
-        __m256i wa = _mm256_loadu_si256(w + r), xb = zero, wb = zero;
-        if (pair) {
-            xb = _mm256_loadu_si256(
-                (const __m256i *)(const void *)((const char *)row->runs[r + 1] + at));
-            wb = _mm256_loadu_si256(w + r + 1);
-        }
-        low = _mm256_add_epi32(
-            low, _mm256_madd_epi16(_mm256_unpacklo_epi16(xa, xb), _mm256_unpacklo_epi16(wa, wb)));
-        high = _mm256_add_epi32(
-            high, _mm256_madd_epi16(_mm256_unpackhi_epi16(xa, xb), _mm256_unpackhi_epi16(wa, wb)));
+    size_t at = (size_t)first * row->step;
+    // Interleaving works within halves: sums 0-3, 8-11 and 4-7, 12-15.
+    __m256i a = load_256(row->epilogue->bias), b = load_256(row->epilogue->bias + 8);
+    UNROLLED for (int p = 0; p < count; p++)
+    {
+        low[p] = _mm256_permute2x128_si256(a, b, 0x20);
+        high[p] = _mm256_permute2x128_si256(a, b, 0x31);
     }
-    store_sums(row, pixel, _mm256_permute2x128_si256(low, high, 0x20),
-               _mm256_permute2x128_si256(low, high, 0x31));
+    for (uint32_t i = 0; i < row->n_segments; i += 2) {
+        bool pair = i + 1 < row->n_segments;
+        const char *xa = (const char *)row->runs[s[i].run] + at;
+        const char *xb = pair ? (const char *)row->runs[s[i + 1].run] + at : xa;
+        __m256i wa = load_256(w + i), wb = pair ? load_256(w + i + 1) : _mm256_setzero_si256();
+        __m256i w_low = _mm256_unpacklo_epi16(wa, wb), w_high = _mm256_unpackhi_epi16(wa, wb);
+        UNROLLED for (int p = 0; p < count; p++)
+        {
+            __m256i va = load_256(xa + (size_t)p * row->step);
+            __m256i vb = load_256(xb + (size_t)p * row->step);
+            low[p] =
+                _mm256_add_epi32(low[p], _mm256_madd_epi16(_mm256_unpacklo_epi16(va, vb), w_low));
+            high[p] =
+                _mm256_add_epi32(high[p], _mm256_madd_epi16(_mm256_unpackhi_epi16(va, vb), w_high));
+        }
+    }
+    UNROLLED for (int p = 0; p < count; p++)
+    {
+        a = _mm256_permute2x128_si256(low[p], high[p], 0x20);
+        b = _mm256_permute2x128_si256(low[p], high[p], 0x31);
+        low[p] = a;
+        high[p] = b;
+    }
+    store_tile(row, first, count, low, high);
 }
 
 void cpu_depthwise_s16_avx2(const struct cpu_conv_row *row)
 {
-    for (int64_t p = 0; p < row->pixels; p++)
-        tile_depthwise(row, p);
+    int64_t p = 0;
+    for (; row->pixels - p >= DEPTHWISE_TILE; p += DEPTHWISE_TILE)
+        tile_depthwise(row, p, DEPTHWISE_TILE);
+    for (; p < row->pixels; p++)
+        tile_depthwise(row, p, 1);
 }

@@ -19,16 +19,23 @@ INLINE void tile_dot(const struct cpu_conv_row *row, int64_t first, const int co
     __m512i sums[TILE];
     const int8_t *w = row->weights;
     UNROLLED for (int p = 0; p < count; p++) sums[p] = _mm512_loadu_si512(row->epilogue->bias);
-    for (uint32_t r = 0; r < row->n_runs; r++) {
-        const char *x = (const char *)row->runs[r] + (size_t)first * row->step;
-        for (uint32_t k = 0; k < row->run_length; k++, x += 4, w += 4 * CPU_BLOCK) {
+    for (uint32_t i = 0; i < row->n_segments; i++) {
+        const struct cpu_segment *s = &row->segments[i];
+        const char *x = (const char *)row->runs[s->run] + (size_t)first * row->step;
+        x += (size_t)s->first * 4;
+        for (uint32_t k = 0; k < s->length; k++, x += 4, w += 4 * CPU_BLOCK) {
             __m512i weights = _mm512_load_si512(w);
             UNROLLED for (int p = 0; p < count; p++) sums[p] =
                 _mm512_dpbusd_epi32(sums[p], broadcast_quad(x + (size_t)p * row->step), weights);
         }
     }
-    UNROLLED for (int p = 0; p < count; p++) store_sums(
-        row, first + p, _mm512_castsi512_si256(sums[p]), _mm512_extracti64x4_epi64(sums[p], 1));
+    __m256i low[TILE], high[TILE];
+    UNROLLED for (int p = 0; p < count; p++)
+    {
+        low[p] = _mm512_castsi512_si256(sums[p]);
+        high[p] = _mm512_extracti64x4_epi64(sums[p], 1);
+    }
+    store_tile(row, first, count, low, high);
 }
 
 void cpu_conv_dot_avx512vnni(const struct cpu_conv_row *row)

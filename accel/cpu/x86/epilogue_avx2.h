@@ -58,12 +58,63 @@ INLINE void store_sums(const struct cpu_conv_row *row, int64_t pixel, __m256i lo
     if (e->to_real) {
         _mm256_storeu_ps((float *)(void *)y, a);
         _mm256_storeu_ps((float *)(void *)y + 8, b);
-    } else if (e->add) {
+    } else {
         const uint8_t *residual = e->residual + (size_t)pixel * e->residual_step;
         store_bytes(add_residual(e->add, a, residual), add_residual(e->add, b, residual + 8),
                     e->add->zero, y);
-    } else {
-        store_bytes(a, b, e->zero, y);
+    }
+}
+
+// Sixteen sums become words around the zero point. Only sums that are too large for an integer
+// need a bound here: packing saturates the others, and the bytes meet theirs afterwards.
+INLINE __m256i round_to_words(const struct cpu_epilogue *e, __m256i low, __m256i high)
+{
+    __m256 most = _mm256_set1_ps(e->high);
+    __m256 a = _mm256_mul_ps(_mm256_cvtepi32_ps(low), _mm256_loadu_ps(e->multiplier));
+    __m256 b = _mm256_mul_ps(_mm256_cvtepi32_ps(high), _mm256_loadu_ps(e->multiplier + 8));
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_min_ps(a, most)),
+                                       _mm256_cvtps_epi32(_mm256_min_ps(b, most)));
+    return _mm256_adds_epi16(words, _mm256_set1_epi16((short)e->zero));
+}
+
+// Words of two pixels become their bytes: the first pixel's in the low half.
+INLINE __m256i pack_pixels(const struct cpu_epilogue *e, __m256i first, __m256i second)
+{
+    __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i low = _mm256_set1_epi8((char)((int32_t)e->low + e->zero));
+    __m256i high = _mm256_set1_epi8((char)((int32_t)e->high + e->zero));
+    if (e->y_signed) {
+        __m256i bytes = _mm256_packs_epi16(first, second);
+        bytes = _mm256_min_epi8(_mm256_max_epi8(bytes, low), high);
+        return _mm256_permutevar8x32_epi32(bytes, order);
+    }
+    __m256i bytes = _mm256_packus_epi16(first, second);
+    bytes = _mm256_min_epu8(_mm256_max_epu8(bytes, low), high);
+    return _mm256_permutevar8x32_epi32(bytes, order);
+}
+
+INLINE void store_half(const struct cpu_conv_row *row, int64_t pixel, __m128i bytes)
+{
+    _mm_storeu_si128((__m128i *)(void *)((char *)row->y + (size_t)pixel * row->y_step), bytes);
+}
+
+// The sums of `count` pixels from `first` on; `count` is known to the compiler.
+INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int count,
+                       const __m256i *low, const __m256i *high)
+{
+    const struct cpu_epilogue *e = row->epilogue;
+    if (e->to_real || e->add) {
+        UNROLLED for (int p = 0; p < count; p++) store_sums(row, first + p, low[p], high[p]);
+        return;
+    }
+    UNROLLED for (int p = 0; p < count; p += 2)
+    {
+        int second = p + 1 < count ? p + 1 : p;
+        __m256i bytes = pack_pixels(e, round_to_words(e, low[p], high[p]),
+                                    round_to_words(e, low[second], high[second]));
+        store_half(row, first + p, _mm256_castsi256_si128(bytes));
+        if (second != p)
+            store_half(row, first + second, _mm256_extracti128_si256(bytes, 1));
     }
 }
 

@@ -1,0 +1,117 @@
+// Convolution: packing of weights, without those that are zero.
+#include "accel/cpu/conv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void store_weight(const struct conv *conv, void *packed, size_t at, float value)
+{
+    if (conv->kind == CONV_F32)
+        ((float *)packed)[at] = value;
+    else if (conv->kind == CONV_S16 || conv->kind == CONV_DEPTHWISE)
+        ((int16_t *)packed)[at] = (int16_t)value;
+    else
+        ((int8_t *)packed)[at] = (int8_t)value;
+}
+
+// Where the weight stands in its block: [run][granule][output][value of the granule].
+static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_t ky, int64_t kx)
+{
+    int64_t granule = conv_formats[conv->kind].granule;
+    int64_t run = conv->merged ? ky : ky * conv->kernel[1] + kx;
+    int64_t value = conv->merged ? kx * conv->depth + c : c;
+    value = conv->kind == CONV_DEPTHWISE ? 0 : value;
+    int64_t at = run * conv->run_length + value / granule;
+    return (size_t)((at * CPU_BLOCK + o % CPU_BLOCK) * granule + value % granule);
+}
+
+static void pack_dense(const struct conv *conv, int64_t block, conv_weight weight, const void *ctx,
+                       void *packed)
+{
+    int64_t per_group = conv->channels / conv->group;
+    int64_t outputs = conv->out_channels / conv->group;
+    int64_t first = block * CPU_BLOCK, end = first + CPU_BLOCK;
+    end = end < conv->out_channels ? end : conv->out_channels;
+    for (int64_t o = first; o < end; o++)
+        for (int64_t i = 0; i < per_group; i++)
+            for (int64_t ky = 0; ky < conv->kernel[0]; ky++)
+                for (int64_t kx = 0; kx < conv->kernel[1]; kx++)
+                    store_weight(conv, packed,
+                                 packed_index(conv, o, o / outputs * per_group + i, ky, kx),
+                                 weight(ctx, o, i, ky, kx));
+}
+
+static bool is_zero(const unsigned char *data, size_t bytes)
+{
+    return bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, bytes - 1) == 0);
+}
+
+struct packing {
+    struct cpu_segment *segments;
+    uint32_t n_segments;
+    uint64_t kept;
+};
+
+static void keep(struct packing *packing, uint32_t run, uint32_t first, uint32_t length)
+{
+    uint32_t n = packing->n_segments;
+    struct cpu_segment *last = n ? &packing->segments[n - 1] : NULL;
+    packing->kept += length;
+    if (last && last->run == run && last->first + last->length == first)
+        last->length += length;
+    else
+        packing->segments[packing->n_segments++] = (struct cpu_segment){run, first, length};
+}
+
+// Finds the units that are not zero and moves them together.
+static void leave_out(const struct conv *conv, unsigned char *packed, struct packing *packing)
+{
+    const struct conv_format *format = &conv_formats[conv->kind];
+    size_t granule = (size_t)format->granule * CPU_BLOCK * format->w_element;
+    uint32_t unit = format->unit ? format->unit : conv->run_length;
+    unsigned char *to = packed;
+    for (uint32_t r = 0; r < conv->n_runs; r++)
+        for (uint32_t k = 0; k < conv->run_length; k += unit) {
+            uint32_t length = conv->run_length - k < unit ? conv->run_length - k : unit;
+            const unsigned char *from = packed + ((size_t)r * conv->run_length + k) * granule;
+            if (format->unit && is_zero(from, length * granule))
+                continue;
+            memmove(to, from, length * granule);
+            to += length * granule;
+            keep(packing, r, k, length);
+        }
+}
+
+static int pack_block(struct cpu_compiler *c, struct conv *conv, unsigned char *packed,
+                      struct packing *packing, struct conv_block *block)
+{
+    struct region *region = &c->program->region;
+    *packing = (struct packing){.segments = packing->segments};
+    leave_out(conv, packed, packing);
+    conv->granules += (uint64_t)conv->n_runs * conv->run_length;
+    conv->kept += packing->kept;
+    size_t dense = (size_t)conv->n_runs * conv->run_length;
+    block->n_segments = packing->n_segments;
+    block->segments =
+        region_copy(region, packing->segments, packing->n_segments * sizeof(*packing->segments));
+    block->weights = region_copy(region, packed, conv->block_bytes / dense * (size_t)packing->kept);
+    return block->segments && block->weights ? 0 : cpu_no_memory(c);
+}
+
+int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, const void *ctx)
+{
+    struct conv_block *blocks = cpu_take(c, (size_t)conv->blocks, sizeof(*blocks));
+    struct packing packing = {
+        .segments = calloc((size_t)conv->n_runs * conv->run_length, sizeof(*packing.segments))};
+    unsigned char *packed = malloc(conv->block_bytes);
+    int status = blocks && packing.segments && packed ? 0 : cpu_no_memory(c);
+    for (int64_t b = 0; status == 0 && b < conv->blocks; b++) {
+        memset(packed, 0, conv->block_bytes);
+        pack_dense(conv, b, weight, ctx, packed);
+        status = pack_block(c, conv, packed, &packing, &blocks[b]);
+    }
+    free(packed);
+    free(packing.segments);
+    conv->weights = blocks;
+    return status;
+}
