@@ -9,7 +9,7 @@
 
 #include "accel/cpu/compile.h"
 
-enum conv_kind { CONV_S16, CONV_DOT, CONV_F32, CONV_DEPTHWISE, CONV_KINDS };
+enum conv_kind { CONV_S16, CONV_DOT, CONV_F32, CONV_DEPTHWISE, CONV_WINOGRAD, CONV_KINDS };
 
 struct conv_format {
     uint32_t granule;   // values of K that the kernel takes together
@@ -28,8 +28,16 @@ struct conv_block {
     const void *weights;
 };
 
+struct conv_memory {
+    const void *x, *residual; // residual: laid out as y; NULL if none
+    void *y, *scratch;        // scratch: of one thread
+};
+
 struct conv {
     enum conv_kind kind;
+    // Computes the output rows [first, end) of picture n.
+    void (*run_rows)(const struct conv *conv, const struct conv_memory *memory, int64_t n,
+                     int64_t first, int64_t end);
     const struct cpu_kernels *kernels;
     uint32_t x, y, scratch; // values
     enum cpu_layout x_layout;
@@ -66,14 +74,30 @@ typedef float (*conv_weight)(const void *ctx, int64_t o, int64_t c, int64_t ky, 
 bool conv_layout(struct conv *conv);
 // Packs the weights of all blocks and leaves out what is zero; -ENOMEM.
 int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, const void *ctx);
+size_t conv_row_bytes(const struct conv *conv); // of a prepared row, with slack
+// Of one thread: the prepared rows, then what Winograd's convolution needs.
 size_t conv_scratch_bytes(const struct conv *conv);
-// Computes the output rows [first, end) of picture n with the scratch memory of one thread.
-struct conv_memory {
-    const void *x, *residual; // residual: laid out as y; NULL if none
-    void *y, *scratch;
-};
 void conv_rows(const struct conv *conv, const struct conv_memory *memory, int64_t n, int64_t first,
                int64_t end);
+
+// Input rows as the kernels want them, in one thread's scratch memory.
+struct conv_input {
+    const struct conv *conv;
+    const unsigned char *x; // of this picture
+    int64_t *tags;          // which input row a place of the ring holds
+    unsigned char *padding, *ring;
+};
+size_t conv_input_bytes(const struct conv *conv);
+struct conv_input conv_input_begin(const struct conv *conv, const struct conv_memory *memory,
+                                   int64_t n);
+// The prepared row, which may lie outside the picture; it stays while `ring` rows are used.
+const unsigned char *conv_input_row(const struct conv_input *input, int64_t row);
+
+// Winograd's convolution: what conv_layout, conv_scratch_bytes and run_rows do for it.
+void winograd_layout(struct conv *conv);
+size_t winograd_scratch_bytes(const struct conv *conv);
+void winograd_rows(const struct conv *conv, const struct conv_memory *memory, int64_t n,
+                   int64_t first, int64_t end);
 
 // What convolutions and matrix products share when they are compiled, in step_conv.c.
 //

@@ -25,6 +25,37 @@ static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_
     return (size_t)((at * CPU_BLOCK + o % CPU_BLOCK) * granule + value % granule);
 }
 
+// 2G g 2G^T of a 3 x 3 filter, position by position.
+static void transform_filter(const float g[9], float u[CPU_WINOGRAD])
+{
+    static const float twice_g[4][3] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            float sum = 0;
+            for (int k = 0; k < 9; k++)
+                sum += twice_g[i][k / 3] * g[k] * twice_g[j][k % 3];
+            u[4 * i + j] = sum;
+        }
+}
+
+static void pack_winograd(const struct conv *conv, int64_t block, conv_weight weight,
+                          const void *ctx, int16_t *packed)
+{
+    int64_t first = block * CPU_BLOCK, end = first + CPU_BLOCK;
+    end = end < conv->out_channels ? end : conv->out_channels;
+    for (int64_t o = first; o < end; o++)
+        for (int64_t i = 0; i < conv->channels; i++) {
+            float g[9], u[CPU_WINOGRAD];
+            for (int64_t k = 0; k < 9; k++)
+                g[k] = weight(ctx, o, i, k / 3, k % 3);
+            transform_filter(g, u);
+            for (int64_t k = 0; k < CPU_WINOGRAD; k++) {
+                int64_t granule = k * conv->run_length + i / 2;
+                packed[(granule * CPU_BLOCK + o % CPU_BLOCK) * 2 + i % 2] = (int16_t)u[k];
+            }
+        }
+}
+
 static void pack_dense(const struct conv *conv, int64_t block, conv_weight weight, const void *ctx,
                        void *packed)
 {
@@ -103,11 +134,14 @@ int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, con
     struct conv_block *blocks = cpu_take(c, (size_t)conv->blocks, sizeof(*blocks));
     struct packing packing = {
         .segments = calloc((size_t)conv->n_runs * conv->run_length, sizeof(*packing.segments))};
-    unsigned char *packed = malloc(conv->block_bytes);
+    void *packed = malloc(conv->block_bytes);
     int status = blocks && packing.segments && packed ? 0 : cpu_no_memory(c);
     for (int64_t b = 0; status == 0 && b < conv->blocks; b++) {
         memset(packed, 0, conv->block_bytes);
-        pack_dense(conv, b, weight, ctx, packed);
+        if (conv->kind == CONV_WINOGRAD)
+            pack_winograd(conv, b, weight, ctx, packed);
+        else
+            pack_dense(conv, b, weight, ctx, packed);
         status = pack_block(c, conv, packed, &packing, &blocks[b]);
     }
     free(packed);

@@ -16,7 +16,7 @@
 struct device {
     uint32_t n_threads;
     enum cpu_isa isa;
-    bool dot;
+    int int8; // enum cpu_int8, -1: what is best for the instruction set
     struct cpu_threads *threads;
     struct cpu_kernels kernels;
 };
@@ -56,18 +56,23 @@ static int option_isa(struct device *device, const char *value, struct sl_error 
     return 0;
 }
 
-static int option_dot(struct device *device, const char *value, struct sl_error *error)
+static int option_int8(struct device *device, const char *value, struct sl_error *error)
 {
-    if (strcmp(value, "1") != 0)
-        return sl_error_set(error, -EINVAL, "option dot: expected 1, found '%s'", value);
-    device->dot = true;
-    return 0;
+    static const char *const names[] = {
+        [CPU_INT8_S16] = "s16", [CPU_INT8_WINOGRAD] = "winograd", [CPU_INT8_DOT] = "dot"};
+    for (int i = 0; i < (int)(sizeof(names) / sizeof(*names)); i++)
+        if (strcmp(value, names[i]) == 0) {
+            device->int8 = i;
+            return 0;
+        }
+    return sl_error_set(error, -EINVAL, "option int8: expected s16, winograd or dot, found '%s'",
+                        value);
 }
 
 static const struct {
     const char *key;
     int (*set)(struct device *device, const char *value, struct sl_error *error);
-} option_table[] = {{"threads", option_threads}, {"isa", option_isa}, {"dot", option_dot}};
+} option_table[] = {{"threads", option_threads}, {"isa", option_isa}, {"int8", option_int8}};
 
 static int set_option(struct device *device, char *text, struct sl_error *error)
 {
@@ -78,7 +83,7 @@ static int set_option(struct device *device, char *text, struct sl_error *error)
     for (size_t i = 0; i < sizeof(option_table) / sizeof(*option_table); i++)
         if (strcmp(option_table[i].key, text) == 0)
             return option_table[i].set(device, equals + 1, error);
-    return sl_error_set(error, -EINVAL, "option '%s' is not known, there are: threads, isa, dot",
+    return sl_error_set(error, -EINVAL, "option '%s' is not known, there are: threads, isa, int8",
                         text);
 }
 
@@ -110,6 +115,7 @@ static int cpu_open(const struct sl_host *host, const char *name, const char *op
         return sl_error_set(error, -ENOMEM, "no memory");
     device->n_threads = 1;
     device->isa = cpu_isa_best();
+    device->int8 = -1;
     int status = parse_options(device, options, error);
     if (status == 0)
         status = cpu_threads_start(device->n_threads, &device->threads, error);
@@ -118,8 +124,8 @@ static int cpu_open(const struct sl_host *host, const char *name, const char *op
         return status;
     }
     cpu_kernels_fill(&device->kernels, device->isa);
-    if (device->dot)
-        device->kernels.prefer_dot = 1;
+    if (device->int8 >= 0)
+        device->kernels.int8 = (enum cpu_int8)device->int8;
     *out = device;
     return 0;
 }

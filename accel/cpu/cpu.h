@@ -1,8 +1,8 @@
 // The `cpu` back end: runs on any CPU, and is what others fall back to.
 //
 // Options: threads=N (1 to 64, default 1); isa=c|avx2|avx512vnni caps the instruction set, as the
-// environment variable SIGHTLINE_CPU does for the whole process; dot=1 takes the byte dot product
-// for INT8 convolutions even where it is plain C, so that tests reach what surrounds it.
+// environment variable SIGHTLINE_CPU does for the whole process; int8=s16|winograd|dot chooses
+// how dense INT8 convolutions are computed, instead of what is best for the instruction set.
 //
 // The AVX-512 VNNI kernel has not run on a processor that has the instructions: kernelcheck runs
 // its source through SIMDe and compares every byte with the plain C kernel.

@@ -4,7 +4,9 @@
 void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa)
 {
     kernels->isa = isa;
-    kernels->prefer_dot = isa >= CPU_AVX512VNNI;
+    kernels->int8 = isa >= CPU_AVX512VNNI ? CPU_INT8_DOT
+                    : isa >= CPU_AVX2     ? CPU_INT8_WINOGRAD
+                                          : CPU_INT8_S16;
 #define KERNEL(slot, set, function)                                                                \
     if ((set) <= isa)                                                                              \
         kernels->slot = function;

@@ -21,6 +21,7 @@ struct cpu_add {
 // How sums become outputs, for a block of CPU_BLOCK channels.
 //   to_real 0: y = round_half_even(clamp(sum * multiplier, low, high)) + zero, one byte
 //   to_real 1: y = clamp(sum * multiplier, low, high), float32
+//   to_sums 1: y = sum, int32
 // Bounds are those of the real quotient, so that low = lowest q - zero; bytes are int8 where
 // y_signed says so, and low + zero and high + zero are bytes. For conv_f32 the sums are
 // real, start with bias_real and are not multiplied.
@@ -32,7 +33,7 @@ struct cpu_epilogue {
     const float *multiplier;
     float low, high;
     int32_t zero;
-    uint32_t to_real, y_signed;
+    uint32_t to_real, to_sums, y_signed;
     const struct cpu_add *add; // NULL: none
     const uint8_t *residual;
     size_t residual_step; // bytes
@@ -97,9 +98,43 @@ typedef void cpu_max_f32_fn(const float *x, float *y, int64_t count);
 // channel i stands at runs[s.run] + p * step + 2 i bytes.
 typedef cpu_conv_s16_fn cpu_depthwise_s16_fn;
 
+// Winograd's F(2x2, 3x3) in integers: with B^T = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1],
+// 2 G = [2 0 0; 1 1 1; 1 -1 1; 0 0 2] and A^T = [1 1 1 0; 0 1 -1 -1], a tile of 2 x 2 outputs is
+// A^T [ (2G g 2G^T) * (B^T d B) ] A / 4, the products summed over the input channels; the sums are
+// exact, and four times those of the plain convolution. Lavin and Gray, "Fast Algorithms for
+// Convolutional Neural Networks", 2015.
+#define CPU_WINOGRAD 16 // positions of a transformed tile
+
+// v[position][tile][channel] = B^T d B of the tile whose first column is 2 * tile. Rows hold
+// 2 * tiles + 2 pixels of `depth` channels, a multiple of CPU_BLOCK.
+struct cpu_winograd_input {
+    const int16_t *rows[4];
+    int64_t tiles, depth;
+    int16_t *v;
+    size_t plane; // values from position to position
+};
+typedef void cpu_winograd_input_fn(const struct cpu_winograd_input *job);
+
+// One block of channels: the transformed sums m[position][tile][CPU_BLOCK] become `pixels` outputs
+// in each of one or two rows. Bias and multiplier of the epilogue are for sums that are four times
+// too large; a residual lies as y does.
+struct cpu_winograd_output {
+    const int32_t *m;
+    size_t plane; // values from position to position
+    int64_t pixels;
+    uint32_t rows;
+    const struct cpu_epilogue *epilogue;
+    void *y;
+    size_t y_step, y_row; // bytes from pixel to pixel, from row to row
+};
+typedef void cpu_winograd_output_fn(const struct cpu_winograd_output *job);
+
+// What dense INT8 convolutions are computed with, where the layer allows it; conv_s16 takes all.
+enum cpu_int8 { CPU_INT8_S16, CPU_INT8_WINOGRAD, CPU_INT8_DOT };
+
 struct cpu_kernels {
-    enum cpu_isa isa;    // the best that is allowed
-    uint32_t prefer_dot; // conv_dot before conv_s16 where the weights allow both
+    enum cpu_isa isa; // the best that is allowed
+    enum cpu_int8 int8;
     cpu_conv_s16_fn *conv_s16;
     cpu_conv_dot_fn *conv_dot;
     cpu_conv_f32_fn *conv_f32;
@@ -114,11 +149,16 @@ struct cpu_kernels {
     cpu_accumulate_q8_fn *accumulate_q8;
     cpu_rescale_q8_fn *rescale_q8;
     cpu_depthwise_s16_fn *depthwise_s16;
+    cpu_winograd_input_fn *winograd_input;
+    cpu_winograd_output_fn *winograd_output;
 };
 
 #define KERNEL(slot, isa, function) cpu_##slot##_fn function;
 #include "accel/cpu/kernels.def"
 #undef KERNEL
+
+// What the epilogue says, in plain C, of one pixel's CPU_BLOCK sums.
+void cpu_store_sums_c(const struct cpu_conv_row *row, int64_t pixel, const int32_t *sums);
 
 void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa);
 

@@ -2,6 +2,7 @@
 #include "accel/cpu/kernels.h"
 
 #include <math.h>
+#include <string.h>
 
 static float clamp(float x, float low, float high)
 {
@@ -24,10 +25,14 @@ static void store_added(const struct cpu_epilogue *e, int64_t pixel, int o, floa
     *y = (char)((int32_t)rintf(sum) + e->add->zero);
 }
 
-static void store(const struct cpu_conv_row *row, int64_t pixel, const int32_t *sums)
+void cpu_store_sums_c(const struct cpu_conv_row *row, int64_t pixel, const int32_t *sums)
 {
     const struct cpu_epilogue *e = row->epilogue;
     char *y = (char *)row->y + (size_t)pixel * row->y_step;
+    if (e->to_sums) {
+        memcpy(y, sums, CPU_BLOCK * sizeof(*sums));
+        return;
+    }
     for (int o = 0; o < CPU_BLOCK; o++) {
         float real = clamp((float)sums[o] * e->multiplier[o], e->low, e->high);
         if (e->to_real)
@@ -61,7 +66,7 @@ void cpu_conv_s16_c(const struct cpu_conv_row *row)
                     sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)pair);
                 }
         }
-        store(row, p, sums);
+        cpu_store_sums_c(row, p, sums);
     }
 }
 
@@ -77,7 +82,7 @@ void cpu_depthwise_s16_c(const struct cpu_conv_row *row)
             for (int o = 0; o < CPU_BLOCK; o++)
                 sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)(x[o] * w[o]));
         }
-        store(row, p, sums);
+        cpu_store_sums_c(row, p, sums);
     }
 }
 
@@ -96,7 +101,7 @@ void cpu_conv_dot_c(const struct cpu_conv_row *row)
                     for (int j = 0; j < 4; j++)
                         sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)(x[j] * w[4 * o + j]));
         }
-        store(row, p, sums);
+        cpu_store_sums_c(row, p, sums);
     }
 }
 

@@ -3,6 +3,19 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
+
+// A share of the output rows; Winograd's come in pairs.
+static void find_share(const struct conv *conv, uint32_t part, uint32_t parts, int64_t *first,
+                       int64_t *end)
+{
+    int64_t pair = conv->kind == CONV_WINOGRAD ? 2 : 1;
+    int64_t per_picture = (conv->out[0] + pair - 1) / pair;
+    *first = cpu_share(conv->n * per_picture, part, parts);
+    *end = cpu_share(conv->n * per_picture, part + 1, parts);
+    *first = *first / per_picture * conv->out[0] + *first % per_picture * pair;
+    *end = *end / per_picture * conv->out[0] + *end % per_picture * pair;
+}
 
 static int run_conv(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
                     uint32_t parts, struct sl_error *error)
@@ -15,12 +28,12 @@ static int run_conv(const struct cpu_program *program, const struct cpu_step *st
     struct conv_memory memory = {cpu_data(program, conv->x),
                                  adds ? cpu_data(program, conv->residual) : NULL,
                                  cpu_data(program, conv->y), scratch};
-    int64_t first = cpu_share(conv->n * conv->out[0], part, parts);
-    int64_t end = cpu_share(conv->n * conv->out[0], part + 1, parts);
+    int64_t first, end;
+    find_share(conv, part, parts, &first, &end);
     while (first < end) {
         int64_t n = first / conv->out[0], row = first % conv->out[0];
         int64_t rows = conv->out[0] - row < end - first ? conv->out[0] - row : end - first;
-        conv_rows(conv, &memory, n, row, row + rows);
+        conv->run_rows(conv, &memory, n, row, row + rows);
         first += rows;
     }
     return 0;
@@ -86,12 +99,34 @@ bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uin
     const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
     const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
     if (is_integer(c, node, w_axis)) {
-        *kind = c->kernels->prefer_dot && weights_are_int8(w) ? CONV_DOT : CONV_S16;
+        *kind = c->kernels->int8 == CPU_INT8_DOT && weights_are_int8(w) ? CONV_DOT : CONV_S16;
         return !sl_is_quantised(y) || is_clamp(node->activation.kind);
     }
     *kind = CONV_F32;
     return x->dtype == SL_F32 && w->dtype == SL_F32 && y->dtype == SL_F32 &&
            (!b || b->dtype == SL_F32);
+}
+
+// The sums are four times those of the plain convolution: they must fit, whatever the input. With
+// few input channels the transforms cost more than they save.
+static bool suits_winograd(const struct cpu_compiler *c, const struct sl_node *node)
+{
+    const struct sl_conv_attrs *attrs = &node->attrs.conv;
+    const struct sl_tensor *w = cpu_in(c, node, 1), *b = cpu_in(c, node, 2);
+    const struct sl_tensor *y = cpu_out(c, node);
+    if (attrs->group != 1 || w->dims[1] < 24 || w->dims[2] != 3 || w->dims[3] != 3 ||
+        attrs->stride[0] != 1 || attrs->stride[1] != 1 || attrs->dilation[0] != 1 ||
+        attrs->dilation[1] != 1 || y->dims[2] < 2 || y->dims[3] < 4)
+        return false;
+    int64_t per_output = w->dims[1] * 9;
+    for (int64_t o = 0; o < w->dims[0]; o++) {
+        int64_t most = b ? llabs(((const int32_t *)b->data)[o]) : 0;
+        for (int64_t i = 0; i < per_output; i++)
+            most += 255 * llabs((int64_t)cpu_weight(w, o * per_output + i, o));
+        if (most >= INT32_MAX / 4)
+            return false;
+    }
+    return true;
 }
 
 static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
@@ -105,6 +140,8 @@ static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, stru
         return false;
     if (conv->kind != CONV_F32 && is_depthwise(node, x, y))
         conv->kind = CONV_DEPTHWISE;
+    if (conv->kind == CONV_S16 && c->kernels->int8 == CPU_INT8_WINOGRAD && suits_winograd(c, node))
+        conv->kind = CONV_WINOGRAD;
     // Packed densely, most weights of many groups would be zero.
     return conv->kind == CONV_DEPTHWISE || node->attrs.conv.group <= 8;
 }
@@ -163,6 +200,10 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
         multiplier[o] = x->quant.scale[0] * quant->scale[quant->count > 1 ? o : 0];
         if (sl_is_quantised(y))
             multiplier[o] /= y->quant.scale[0];
+        if (conv->kind == CONV_WINOGRAD) {
+            bias[o] *= 4;
+            multiplier[o] *= 0.25f;
+        }
     }
     conv->bias = bias;
     conv->multiplier = multiplier;
@@ -273,8 +314,8 @@ static int want_values(struct cpu_compiler *c, const struct sl_node *node, struc
 static const char *kernel_name(const struct conv *conv)
 {
     static const char *const names[2][CONV_KINDS] = {
-        {"conv_s16", "conv_dot", "conv_f32", "depthwise_s16"},
-        {"conv_s16+add", "conv_dot+add", "", "depthwise_s16+add"},
+        {"conv_s16", "conv_dot", "conv_f32", "depthwise_s16", "winograd"},
+        {"conv_s16+add", "conv_dot+add", "", "depthwise_s16+add", "winograd+add"},
     };
     return names[conv->residual != CPU_NONE][conv->kind];
 }

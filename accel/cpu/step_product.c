@@ -20,7 +20,7 @@ static int run_product(const struct cpu_program *program, const struct cpu_step 
     unsigned char *wide = cpu_data(program, conv->y), *y = cpu_data(program, p->y);
     struct conv_memory memory = {cpu_data(program, conv->x), NULL, wide,
                                  cpu_data(program, conv->scratch)};
-    conv_rows(conv, &memory, 0, 0, 1);
+    conv->run_rows(conv, &memory, 0, 0, 1);
     size_t wide_bytes = (size_t)conv->out_padded * conv->y_element;
     for (int64_t i = 0; y != wide && i < conv->out[1]; i++)
         memcpy(y + (size_t)i * p->row_bytes, wide + (size_t)i * wide_bytes, p->row_bytes);

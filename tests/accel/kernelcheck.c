@@ -325,6 +325,43 @@ static void check_depthwise_s16(struct round *round, struct guard *guard)
     run_conv(round, guard, &c);
 }
 
+static void check_winograd_input(struct round *round, struct guard *guard)
+{
+    struct cpu_winograd_input job = {.tiles = size(round, 12, 40),
+                                     .depth = CPU_BLOCK * size(round, 3, 2)};
+    size_t values = (size_t)((2 * job.tiles + 2) * job.depth);
+    for (int i = 0; i < 4; i++) {
+        job.rows[i] = random_bytes(round, guard, 2 * values);
+        limit_s16(job.rows[i], values);
+    }
+    job.plane = (size_t)(job.tiles * job.depth);
+    size_t bytes = CPU_WINOGRAD * job.plane * sizeof(int16_t);
+    void *want = guard_take(guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_winograd_input_fn, want, have, bytes, (job.v = y, &job));
+}
+
+static void check_winograd_output(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    make_epilogue(round, guard, &c.epilogue);
+    struct cpu_winograd_output job = {.pixels = size(round, 25, 80),
+                                      .rows = (uint32_t)size(round, 2, 2),
+                                      .epilogue = &c.epilogue,
+                                      .y_step = (c.epilogue.to_real ? 4u : 1u) * CPU_BLOCK};
+    int64_t tiles = (job.pixels + 1) / 2;
+    job.plane = (size_t)tiles * CPU_BLOCK;
+    job.y_row = (size_t)job.pixels * job.y_step;
+    int32_t *m = random_bytes(round, guard, CPU_WINOGRAD * job.plane * sizeof(*m));
+    for (size_t i = 0; i < CPU_WINOGRAD * job.plane; i++)
+        m[i] >>= 4;
+    job.m = m;
+    c.row.pixels = job.pixels * job.rows;
+    make_residual(round, guard, &c);
+    size_t bytes = job.rows * job.y_row;
+    void *want = guard_take(guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_winograd_output_fn, want, have, bytes, (job.y = y, &job));
+}
+
 static void check_max_q8(struct round *round, struct guard *guard)
 {
     int64_t count = size(round, 200, 4096);

@@ -92,6 +92,8 @@ static struct conv_shape random_conv(struct network *net, uint32_t x)
                            .dilation = random_in(r, 1, 3),
                            .group = 1,
                            .relu = (uint32_t)random_in(r, 0, 1)};
+    if (random_in(r, 0, 2) == 0) // the kind that Winograd's convolution takes
+        s.kernel = 3, s.stride = s.dilation = 1;
     s.pad = random_in(r, 0, s.kernel);
     int64_t extent = (s.kernel - 1) * s.dilation + 1;
     if (extent > dims[2] + 2 * s.pad || extent > dims[3] + 2 * s.pad)
@@ -198,7 +200,7 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
 {
     network_begin(net, seed);
     struct random *r = &net->random;
-    uint32_t x = add_map(net, dtype, random_in(r, 1, 2), random_in(r, 1, 20), random_in(r, 1, 14),
+    uint32_t x = add_map(net, dtype, random_in(r, 1, 2), random_in(r, 1, 40), random_in(r, 1, 14),
                          random_in(r, 1, 24));
     if (dtype != SL_F32)
         set_quant(net, x, 0.05f, (int32_t)random_in(r, 0, 100));
@@ -245,7 +247,9 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
 
 static void check_many(uint32_t dtype, int count)
 {
-    static const char *const configs[] = {"cpu,isa=c", "cpu", "cpu,threads=3", "cpu,dot=1"};
+    static const char *const configs[] = {"cpu,isa=c",     "cpu",
+                                          "cpu,threads=3", "cpu,int8=s16",
+                                          "cpu,int8=dot",  "cpu,isa=c,int8=winograd"};
     for (int i = 0; i < count; i++)
         for (size_t k = 0; k < sizeof(configs) / sizeof(*configs); k++) {
             struct network net;
@@ -309,7 +313,7 @@ static void test_products(void **state)
     for (uint64_t seed = 0; seed < 120; seed++) {
         struct network net;
         product_network(&net, seed, dtypes[seed % 3]);
-        check_network(&net, seed % 2 ? "cpu,dot=1" : "cpu,threads=2", seed);
+        check_network(&net, seed % 2 ? "cpu,int8=dot" : "cpu,threads=2", seed);
         network_end(&net);
     }
 }

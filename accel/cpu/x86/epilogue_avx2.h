@@ -103,6 +103,15 @@ INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int 
                        const __m256i *low, const __m256i *high)
 {
     const struct cpu_epilogue *e = row->epilogue;
+    if (e->to_sums) {
+        UNROLLED for (int p = 0; p < count; p++)
+        {
+            __m256i *y = (__m256i *)(void *)((char *)row->y + (size_t)(first + p) * row->y_step);
+            _mm256_storeu_si256(y, low[p]);
+            _mm256_storeu_si256(y + 1, high[p]);
+        }
+        return;
+    }
     if (e->to_real || e->add) {
         UNROLLED for (int p = 0; p < count; p++) store_sums(row, first + p, low[p], high[p]);
         return;

@@ -1,0 +1,66 @@
+// Convolution: what follows from its geometry: runs, prepared rows, how many are kept.
+#include "accel/cpu/conv.h"
+
+const struct conv_format conv_formats[CONV_KINDS] = {
+    [CONV_S16] = {2, 2, 2, 4},       [CONV_DOT] = {4, 1, 1, 4},      [CONV_F32] = {1, 4, 4, 0},
+    [CONV_DEPTHWISE] = {1, 2, 2, 1}, [CONV_WINOGRAD] = {2, 2, 2, 4},
+};
+
+#define ROW_SLACK ((size_t)256)
+
+static int64_t round_up(int64_t value, int64_t to)
+{
+    return (value + to - 1) / to * to;
+}
+
+// Weights that do not stay in the cache beside the rows are read once for several rows.
+#define CACHE_FOR_WEIGHTS ((size_t)192 << 10)
+#define CACHE_FOR_ROWS    ((size_t)160 << 10)
+
+static int64_t choose_band(const struct conv *conv, int64_t reach)
+{
+    int64_t band = 1;
+    if ((size_t)conv->blocks * conv->block_bytes <= CACHE_FOR_WEIGHTS)
+        return 1;
+    while (band < CONV_MAX_BAND && band < conv->out[0] &&
+           (size_t)(reach + band * conv->stride[0]) * conv->row_bytes <= CACHE_FOR_ROWS)
+        band++;
+    return band;
+}
+
+size_t conv_row_bytes(const struct conv *conv)
+{
+    size_t bytes = (size_t)(conv->columns * conv->depth) * conv_formats[conv->kind].x_element;
+    return (bytes + ROW_SLACK + 63) & ~(size_t)63;
+}
+
+bool conv_layout(struct conv *conv)
+{
+    const struct conv_format *format = &conv_formats[conv->kind];
+    int64_t granule = format->granule;
+    bool depthwise = conv->kind == CONV_DEPTHWISE;
+    conv->merged = conv->dilation[1] == 1 && !depthwise;
+    conv->depth = conv->merged ? conv->channels : round_up(conv->channels, granule);
+    conv->depth = depthwise ? conv->padded : conv->depth;
+    int64_t runs = conv->kernel[0] * (conv->merged ? 1 : conv->kernel[1]);
+    int64_t values = depthwise ? 1 : conv->depth * (conv->merged ? conv->kernel[1] : 1);
+    conv->columns =
+        (conv->out[1] - 1) * conv->stride[1] + (conv->kernel[1] - 1) * conv->dilation[1] + 1;
+    int64_t reach = (conv->kernel[0] - 1) * conv->dilation[0] + 1;
+    if (conv->kernel[0] > CPU_MAX_RUNS || runs > CPU_MAX_RUNS || conv->columns > 1 << 20 ||
+        conv->depth > 1 << 16 || reach > 1 << 12)
+        return false;
+    conv->n_runs = (uint32_t)runs;
+    conv->run_length = (uint32_t)(round_up(values, granule) / granule);
+    conv->row_bytes = conv_row_bytes(conv);
+    conv->blocks = round_up(conv->out_channels, CPU_BLOCK) / CPU_BLOCK;
+    conv->out_padded = conv->blocks * CPU_BLOCK;
+    conv->block_bytes =
+        (size_t)conv->n_runs * conv->run_length * (size_t)granule * CPU_BLOCK * format->w_element;
+    conv->band = choose_band(conv, reach);
+    conv->ring = reach + (conv->band - 1) * conv->stride[0];
+    conv->run_rows = conv_rows;
+    if (conv->kind == CONV_WINOGRAD)
+        winograd_layout(conv);
+    return true;
+}
