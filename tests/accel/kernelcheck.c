@@ -89,8 +89,14 @@ static void make_epilogue(struct round *round, struct guard *guard, struct cpu_e
     e->multiplier = multiplier;
     e->bias_real = random_reals(round, guard, CPU_BLOCK, 1.0f);
     e->to_real = random_in(round->random, 0, 3) == 0;
+    e->to_sums = 0;
     if (e->to_real)
         e->high = INFINITY;
+}
+
+static size_t output_bytes(const struct cpu_epilogue *e)
+{
+    return (e->to_real || e->to_sums ? 4u : 1u) * CPU_BLOCK;
 }
 
 struct conv_case {
@@ -138,6 +144,8 @@ static void make_conv(struct round *round, struct guard *guard, struct conv_case
     make_epilogue(round, guard, &c->epilogue);
     if (real)
         c->epilogue.to_real = 1;
+    else
+        c->epilogue.to_sums = random_in(round->random, 0, 4) == 0;
     c->n_runs = n_runs;
     c->run_bytes = bytes;
     for (uint32_t r = 0; r < n_runs; r++)
@@ -147,7 +155,7 @@ static void make_conv(struct round *round, struct guard *guard, struct conv_case
                                    .step = step,
                                    .pixels = pixels,
                                    .epilogue = &c->epilogue,
-                                   .y_step = (c->epilogue.to_real ? 4u : 1u) * CPU_BLOCK};
+                                   .y_step = output_bytes(&c->epilogue)};
     make_segments(round, c, n_runs, length);
     size_t n_weights = (size_t)c->n_granules * granule * CPU_BLOCK;
     c->row.weights = real ? (void *)random_reals(round, guard, n_weights, 1.0f)
@@ -167,7 +175,7 @@ static void make_residual(struct round *round, struct guard *guard, struct conv_
 {
     struct random *r = round->random;
     c->epilogue.add = NULL;
-    if (c->epilogue.to_real || random_in(r, 0, 1))
+    if (c->epilogue.to_real || c->epilogue.to_sums || random_in(r, 0, 1))
         return;
     c->add = (struct cpu_add){.a_scale = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.01f, 0.1f),
                               .b_scale = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.01f, 0.1f),
@@ -318,7 +326,7 @@ static void check_depthwise_s16(struct round *round, struct guard *guard)
                                   .step = step,
                                   .pixels = pixels,
                                   .epilogue = &c.epilogue,
-                                  .y_step = (c.epilogue.to_real ? 4u : 1u) * CPU_BLOCK};
+                                  .y_step = output_bytes(&c.epilogue)};
     make_segments(round, &c, n_runs, 1);
     c.row.weights = random_bytes(round, guard, c.n_granules * 2u * CPU_BLOCK);
     limit_s16(c.row.weights, (size_t)c.n_granules * CPU_BLOCK);
@@ -347,7 +355,7 @@ static void check_winograd_output(struct round *round, struct guard *guard)
     struct cpu_winograd_output job = {.pixels = size(round, 25, 80),
                                       .rows = (uint32_t)size(round, 2, 2),
                                       .epilogue = &c.epilogue,
-                                      .y_step = (c.epilogue.to_real ? 4u : 1u) * CPU_BLOCK};
+                                      .y_step = output_bytes(&c.epilogue)};
     int64_t tiles = (job.pixels + 1) / 2;
     job.plane = (size_t)tiles * CPU_BLOCK;
     job.y_row = (size_t)job.pixels * job.y_step;
