@@ -59,6 +59,52 @@ bool sl_name_from_utf16(const uint16_t *units, unsigned count, char out[SL_VOLUM
     return true;
 }
 
+// One code point of UTF-8 at `text`, and how many bytes it has; 0 bytes: not UTF-8.
+static unsigned utf8(const uint8_t *text, size_t left, uint32_t *out)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned lead = text[0];
+    const unsigned length = lead < 0x80                   ? 1
+                            : lead >= 0xC0 && lead < 0xE0 ? 2
+                            : lead >= 0xE0 && lead < 0xF0 ? 3
+                            : lead >= 0xF0 && lead < 0xF8 ? 4
+                                                          : 0;
+    if (length == 0 || length > left)
+        return 0;
+    uint32_t c = length == 1 ? lead : lead & (0x7Fu >> length);
+    for (unsigned i = 1; i < length; i++) {
+        if ((text[i] & 0xC0) != 0x80)
+            return 0;
+        c = c << 6 | (text[i] & 0x3F);
+    }
+    *out = c;
+    return c >= least[length] && c <= 0x10FFFF && (c < 0xD800 || c > 0xDFFF) ? length : 0;
+}
+
+bool sl_name_is_sound(const char *name, size_t length)
+{
+    for (size_t at = 0; at < length;) {
+        uint32_t c;
+        const unsigned bytes = utf8((const uint8_t *)name + at, length - at, &c);
+        if (bytes == 0 || !allowed(c))
+            return false;
+        at += bytes;
+    }
+    return length > 0;
+}
+
+void sl_name_clean(char *text, size_t length)
+{
+    for (size_t at = 0; at < length;) {
+        uint32_t c;
+        unsigned bytes = utf8((const uint8_t *)text + at, length - at, &c);
+        const bool kept = bytes > 0 && (allowed(c) || (c < 0x80 && c >= 0x20 && c != 0x7F));
+        for (bytes = bytes > 0 ? bytes : 1; bytes > 0; bytes--, at++)
+            if (!kept)
+                text[at] = '?';
+    }
+}
+
 bool sl_name_is_directory(const char *name)
 {
     return strcasecmp(name, "SIGHTLINE") == 0;

@@ -2,6 +2,7 @@
 #ifndef SL_OTA_USB_VOLUME_IMPL_H
 #define SL_OTA_USB_VOLUME_IMPL_H
 
+#include "ota/usb/bytes.h"
 #include "ota/usb/volume.h"
 
 #define SL_PARTITIONS 32u
@@ -28,19 +29,6 @@ struct sl_dir {
     uint32_t block_bytes;
     uint8_t block[SL_VOLUME_WINDOW];
 };
-
-static inline uint16_t sl_le16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-static inline uint32_t sl_le32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-static inline uint64_t sl_le64(const uint8_t *p)
-{
-    return sl_le32(p) | (uint64_t)sl_le32(p + 4) << 32;
-}
 
 // Writes "byte AT: …" and returns `status`.
 int sl_volume_refuse(struct sl_volume_error *error, int status, uint64_t at, const char *format,
@@ -90,8 +78,10 @@ int sl_dir_next(struct sl_volume *volume, struct sl_dir *dir, uint8_t entry[32],
 
 // name.c: UTF-16 to UTF-8. Refuses control characters, separators, lone surrogates, empty names.
 bool sl_name_from_utf16(const uint16_t *units, unsigned count, char out[SL_VOLUME_NAME_SIZE]);
-bool sl_name_is_directory(const char *name); // SIGHTLINE, in any case
-bool sl_name_is_wanted(const char *name);    // *.slb or *.slc in any case, not hidden by a dot
+bool sl_name_is_sound(const char *name, size_t length); // UTF-8 that could have come from there
+void sl_name_clean(char *text, size_t length);          // everything else in `text` becomes '?'
+bool sl_name_is_directory(const char *name);            // SIGHTLINE, in any case
+bool sl_name_is_wanted(const char *name); // *.slb or *.slc in any case, not hidden by a dot
 // Appends a wanted file; -EBADMSG where there are too many.
 int sl_volume_add(struct sl_volume *volume, const struct sl_volume_entry *entry,
                   struct sl_volume_error *error);

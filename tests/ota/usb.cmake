@@ -3,3 +3,9 @@ sl_add_program(ota/usb_read LIBRARIES sl_volume)
 add_test(NAME ota/usb_volume COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/usb_volume.py
     $<TARGET_FILE:tests_ota_usb_read>)
 set_tests_properties(ota/usb_volume PROPERTIES SKIP_RETURN_CODE 77)
+
+sl_add_program(ota/usb_rogue LIBRARIES sl_stick_reader)
+sl_add_test(ota/test_usb_client SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/usb_image.c
+    LIBRARIES sl_stick)
+target_include_directories(tests_ota_test_usb_client PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+add_dependencies(tests_ota_test_usb_client tests_ota_usb_rogue sightline-stick)
