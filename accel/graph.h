@@ -14,7 +14,10 @@
 // Integer products are accumulated exactly in 32 bits; the rescaling is single precision:
 //     q = saturate(round_half_even((float)acc * (float)(s_x * s_w / s_y)) + z_y)
 // which is what ONNX Runtime computes, so results are comparable byte for byte. The bias of a
-// quantised convolution is int32 with scale s_x * s_w and zero point 0.
+// quantised convolution is int32 with scale s_x * s_w and zero point 0. For the same reason the sum
+// of two quantised tensors with one scale each (SL_BINARY_ADD, no activation but Relu and Clip) is,
+// in single precision and with r_a = s_a / s_y and r_b = s_b / s_y,
+//     q = saturate(round_half_even(fma(a, r_a, fma(b, r_b, z_y - fma(r_a, z_a, r_b * z_b)))))
 //
 // Versioning: append-only. New members go to the end of `struct sl_graph` (a reader checks
 // `struct_size`), new operators to the end of their group; numbers are never used again.

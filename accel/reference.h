@@ -30,6 +30,15 @@ float sl_activate(const struct sl_activation *activation, float x);
 void sl_quant_bounds(const struct sl_tensor *tensor, const struct sl_activation *activation,
                      int32_t *low, int32_t *high);
 
+// The sum of two quantised tensors, as graph.h defines it:
+//     q = round_half_even(clamp(fma(a, a_ratio, fma(b, b_ratio, offset)), low, high))
+struct sl_quantised_sum {
+    float a_ratio, b_ratio, offset, low, high;
+};
+struct sl_quantised_sum sl_make_quantised_sum(const struct sl_tensor *a, const struct sl_tensor *b,
+                                              const struct sl_tensor *y,
+                                              const struct sl_activation *activation);
+
 // Bytes of one element; 0 for an unknown type.
 uint32_t sl_dtype_size(uint32_t dtype);
 const char *sl_dtype_name(uint32_t dtype);               // "float32", "uint8" …

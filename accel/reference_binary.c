@@ -239,8 +239,57 @@ static void power_i64(ROW_ARGUMENTS)
     ROW_POWER(int64_t, power_mixed(A, B_NUMBER));
 }
 
+struct quantised_sum {
+    struct sl_quantised_sum sum;
+    const void *a, *b;
+    uint8_t *y;
+    uint32_t a_type, b_type;
+};
+
+static void row_quantised_sum(ROW_ARGUMENTS)
+{
+    const struct quantised_sum *op = ctx;
+    const struct sl_quantised_sum *s = &op->sum;
+    for (int64_t i = 0; i < count; i++) {
+        const float a = (float)ref_load8(op->a, op->a_type, from[0] + i * step[0]);
+        const float b = (float)ref_load8(op->b, op->b_type, from[1] + i * step[1]);
+        const float real = fmaf(a, s->a_ratio, fmaf(b, s->b_ratio, s->offset));
+        op->y[at + i] = (uint8_t)(int32_t)rintf(fminf(fmaxf(real, s->low), s->high));
+    }
+}
+
+bool ref_is_quantised_sum(const struct ref *ref)
+{
+    const struct sl_node *node = ref->view.node;
+    const struct sl_tensor *tensors[] = {ref_in(ref, 0), ref_in(ref, 1), ref_out(ref, 0)};
+    const uint32_t kind = node->activation.kind;
+    for (int i = 0; i < 3; i++)
+        if (tensors[i]->quant.count != 1 || !sl_is_8bit(tensors[i]))
+            return false;
+    return node->attrs.binary == SL_BINARY_ADD &&
+           (kind == SL_ACT_NONE || kind == SL_UNARY_RELU || kind == SL_ACT_CLIP);
+}
+
+static int quantised_sum(const struct ref *ref)
+{
+    const struct sl_tensor *a = ref_in(ref, 0), *b = ref_in(ref, 1), *y = ref_out(ref, 0);
+    struct quantised_sum op = {sl_make_quantised_sum(a, b, y, &ref->view.node->activation),
+                               ref_src(ref, 0),
+                               ref_src(ref, 1),
+                               ref_dst(ref, 0),
+                               a->dtype,
+                               b->dtype};
+    struct ref_walk walk = {.rank = y->rank, .dims = y->dims, .n_operands = 2};
+    sl_broadcast_strides(a, y->rank, walk.strides[0]);
+    sl_broadcast_strides(b, y->rank, walk.strides[1]);
+    ref_walk_rows(&walk, row_quantised_sum, &op);
+    return 0;
+}
+
 int ref_binary(const struct ref *ref)
 {
+    if (ref_is_quantised_sum(ref))
+        return quantised_sum(ref);
     static const ref_row rows[] = {
         [SL_F32] = row_f32, [SL_U8] = row_u8,   [SL_I8] = row_i8,
         [SL_I32] = row_i32, [SL_I64] = row_i64, [SL_BOOL] = row_bool,

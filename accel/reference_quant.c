@@ -44,6 +44,20 @@ void sl_quant_bounds(const struct sl_tensor *tensor, const struct sl_activation 
     }
 }
 
+struct sl_quantised_sum sl_make_quantised_sum(const struct sl_tensor *a, const struct sl_tensor *b,
+                                              const struct sl_tensor *y,
+                                              const struct sl_activation *activation)
+{
+    int32_t low, high;
+    const float r_a = a->quant.scale[0] / y->quant.scale[0];
+    const float r_b = b->quant.scale[0] / y->quant.scale[0];
+    const float zeros =
+        fmaf(r_a, (float)a->quant.zero_point[0], r_b * (float)b->quant.zero_point[0]);
+    sl_quant_bounds(y, activation, &low, &high);
+    return (struct sl_quantised_sum){r_a, r_b, (float)y->quant.zero_point[0] - zeros, (float)low,
+                                     (float)high};
+}
+
 uint32_t ref_quant_channel(const struct sl_tensor *tensor, int64_t element)
 {
     if (tensor->quant.count <= 1)

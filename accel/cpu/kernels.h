@@ -10,12 +10,12 @@
 #define CPU_BLOCK    16 // output channels that a convolution kernel computes together
 #define CPU_MAX_RUNS 64
 
-// Both operands quantised: y = round(((a - a_zero) a_scale + (b - b_zero) b_scale) / scale) + zero,
-// clamped to [low, high] around the zero point. Bytes are int8 where is_signed says so.
+// Both operands quantised: y = round(clamp(fma(a, a_ratio, fma(b, b_ratio, offset)), low, high))
+// with bytes as they stand, which are int8 where a_signed or b_signed says so.
 struct cpu_add {
-    float a_scale, b_scale, scale, low, high;
-    int32_t a_zero, b_zero, zero;
+    float a_ratio, b_ratio, offset, low, high;
     uint32_t a_signed, b_signed;
+    uint32_t residual_is_a; // in an epilogue: the residual is a and the convolution's byte b
 };
 
 // How sums become outputs, for a block of CPU_BLOCK channels.
@@ -25,8 +25,8 @@ struct cpu_add {
 // Bounds are those of the real quotient, so that low = lowest q - zero; bytes are int8 where
 // y_signed says so, and low + zero and high + zero are bytes. For conv_f32 the sums are
 // real, start with bias_real and are not multiplied.
-// With `add` the byte's real number, (y - zero) a_scale, and that of the residual's byte b are
-// added as cpu_add says. The residual of pixel p stands at residual + p * residual_step.
+// With `add` that byte and the residual's are added as cpu_add says. The residual of pixel p stands
+// at residual + p * residual_step.
 struct cpu_epilogue {
     const int32_t *bias;
     const float *bias_real;

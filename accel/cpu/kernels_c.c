@@ -34,9 +34,9 @@ void cpu_add_q8_c(const struct cpu_add *add, const uint8_t *a, const uint8_t *b,
                   int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
-        float left = (float)(load(a, i, add->a_signed) - add->a_zero) * add->a_scale;
-        float right = (float)(load(b, i, add->b_signed) - add->b_zero) * add->b_scale;
-        y[i] = round_to_byte((left + right) / add->scale, add->low, add->high, add->zero);
+        float right = fmaf((float)load(b, i, add->b_signed), add->b_ratio, add->offset);
+        float sum = fmaf((float)load(a, i, add->a_signed), add->a_ratio, right);
+        y[i] = round_to_byte(sum, add->low, add->high, 0);
     }
 }
 

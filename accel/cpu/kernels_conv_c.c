@@ -10,19 +10,21 @@ static float clamp(float x, float low, float high)
     return raised < high ? raised : high;
 }
 
-// `rounded` is the centred result of the convolution.
-static float add_residual(const struct cpu_add *add, float rounded, uint8_t byte)
+// `own` is the result of the convolution.
+static float add_residual(const struct cpu_add *add, float own, uint8_t byte)
 {
-    int32_t residual = add->b_signed ? (int32_t)(int8_t)byte : (int32_t)byte;
-    float right = (float)(residual - add->b_zero) * add->b_scale;
-    return clamp((rounded * add->a_scale + right) / add->scale, add->low, add->high);
+    const uint32_t is_signed = add->residual_is_a ? add->a_signed : add->b_signed;
+    const float residual = is_signed ? (float)(int8_t)byte : (float)byte;
+    const float a = add->residual_is_a ? residual : own, b = add->residual_is_a ? own : residual;
+    const float sum = fmaf(a, add->a_ratio, fmaf(b, add->b_ratio, add->offset));
+    return clamp(sum, add->low, add->high);
 }
 
 static void store_added(const struct cpu_epilogue *e, int64_t pixel, int o, float real, char *y)
 {
     uint8_t residual = e->residual[(size_t)pixel * e->residual_step + (size_t)o];
-    float sum = add_residual(e->add, rintf(real), residual);
-    *y = (char)((int32_t)rintf(sum) + e->add->zero);
+    float sum = add_residual(e->add, rintf(real) + (float)e->zero, residual);
+    *y = (char)(int32_t)rintf(sum);
 }
 
 void cpu_store_sums_c(const struct cpu_conv_row *row, int64_t pixel, const int32_t *sums)

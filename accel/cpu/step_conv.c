@@ -292,8 +292,9 @@ static uint32_t take_sum(struct cpu_compiler *c, const struct sl_node *node, str
         *other = SL_NO_TENSOR;
         return node->outputs[0];
     }
-    conv->add = cpu_make_add(cpu_out(c, node), &c->graph->tensors[*other], cpu_out(c, sum),
-                             &sum->activation);
+    conv->add =
+        cpu_make_add(cpu_in(c, sum, 0), cpu_in(c, sum, 1), cpu_out(c, sum), &sum->activation);
+    conv->add.residual_is_a = sum->inputs[0] == *other;
     c->done[at] = true;
     return sum->outputs[0];
 }

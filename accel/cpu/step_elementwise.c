@@ -174,15 +174,14 @@ bool cpu_is_plain_sum(const struct cpu_compiler *c, const struct sl_node *node)
 struct cpu_add cpu_make_add(const struct sl_tensor *a, const struct sl_tensor *b,
                             const struct sl_tensor *y, const struct sl_activation *activation)
 {
-    struct cpu_add add = {.a_scale = a->quant.scale[0],
-                          .b_scale = b->quant.scale[0],
-                          .scale = y->quant.scale[0],
-                          .a_zero = a->quant.zero_point[0],
-                          .b_zero = b->quant.zero_point[0],
-                          .a_signed = a->dtype == SL_I8,
-                          .b_signed = b->dtype == SL_I8};
-    set_bounds(y, activation, &add.zero, &add.low, &add.high);
-    return add;
+    const struct sl_quantised_sum sum = sl_make_quantised_sum(a, b, y, activation);
+    return (struct cpu_add){.a_ratio = sum.a_ratio,
+                            .b_ratio = sum.b_ratio,
+                            .offset = sum.offset,
+                            .low = sum.low,
+                            .high = sum.high,
+                            .a_signed = a->dtype == SL_I8,
+                            .b_signed = b->dtype == SL_I8};
 }
 
 int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node)

@@ -170,6 +170,19 @@ static void limit_s16(const void *values, size_t count)
         x[i] = (int16_t)(x[i] % 256);
 }
 
+static struct cpu_add make_add(struct random *r)
+{
+    const bool ties = random_in(r, 0, 2) == 0;
+    const float low = (float)random_in(r, -128, 0);
+    return (struct cpu_add){.a_ratio = ties ? 0.5f : random_real(r, 0.01f, 2.0f),
+                            .b_ratio = ties ? 0.5f : random_real(r, 0.01f, 2.0f),
+                            .offset = (float)random_in(r, -400, 400) / (ties ? 2.0f : 3.0f),
+                            .low = low,
+                            .high = low + 255,
+                            .a_signed = (uint32_t)random_in(r, 0, 1),
+                            .b_signed = (uint32_t)random_in(r, 0, 1)};
+}
+
 // One in two quantised results meets a residual.
 static void make_residual(struct round *round, struct guard *guard, struct conv_case *c)
 {
@@ -177,14 +190,8 @@ static void make_residual(struct round *round, struct guard *guard, struct conv_
     c->epilogue.add = NULL;
     if (c->epilogue.to_real || c->epilogue.to_sums || random_in(r, 0, 1))
         return;
-    c->add = (struct cpu_add){.a_scale = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.01f, 0.1f),
-                              .b_scale = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.01f, 0.1f),
-                              .scale = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.01f, 0.1f),
-                              .b_zero = (int32_t)random_in(r, 0, 127),
-                              .zero = (int32_t)random_in(r, 0, 255),
-                              .b_signed = (uint32_t)random_in(r, 0, 1)};
-    c->add.low = (float)-c->add.zero;
-    c->add.high = (float)(255 - c->add.zero);
+    c->add = make_add(r);
+    c->add.residual_is_a = (uint32_t)random_in(r, 0, 1);
     c->epilogue.add = &c->add;
     c->epilogue.residual = random_bytes(round, guard, (size_t)c->row.pixels * CPU_BLOCK);
     c->epilogue.residual_step = CPU_BLOCK;
@@ -250,18 +257,7 @@ static void check_add_q8(struct round *round, struct guard *guard)
 {
     struct random *r = round->random;
     int64_t count = size(round, 200, 4096);
-    struct cpu_add add = {.a_scale = random_real(r, 0.001f, 0.1f),
-                          .b_scale = random_real(r, 0.001f, 0.1f),
-                          .scale = random_real(r, 0.001f, 0.1f),
-                          .a_zero = (int32_t)random_in(r, 0, 127),
-                          .b_zero = (int32_t)random_in(r, 0, 127),
-                          .zero = (int32_t)random_in(r, 0, 255),
-                          .a_signed = (uint32_t)random_in(r, 0, 1),
-                          .b_signed = (uint32_t)random_in(r, 0, 1)};
-    if (random_in(r, 0, 2) == 0)
-        add.a_scale = add.b_scale = add.scale = 0.5f; // ties
-    add.low = (float)-add.zero;
-    add.high = (float)(255 - add.zero);
+    const struct cpu_add add = make_add(r);
     const uint8_t *a = random_bytes(round, guard, (size_t)count);
     const uint8_t *b = random_bytes(round, guard, (size_t)count);
     void *want = guard_take(guard, (size_t)count), *have = guard_take(guard, (size_t)count);

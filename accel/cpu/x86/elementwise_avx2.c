@@ -88,15 +88,16 @@ INLINE void store_8(const struct rounding *r, __m256 real, uint8_t *y)
 void cpu_add_q8_avx2(const struct cpu_add *add, const uint8_t *a, const uint8_t *b, uint8_t *y,
                      int64_t count)
 {
-    struct rounding r = {_mm256_set1_ps(add->scale), _mm256_set1_ps(add->low),
-                         _mm256_set1_ps(add->high), _mm256_set1_epi32(add->zero)};
-    __m256 a_scale = _mm256_set1_ps(add->a_scale), b_scale = _mm256_set1_ps(add->b_scale);
-    __m256i a_zero = _mm256_set1_epi32(add->a_zero), b_zero = _mm256_set1_epi32(add->b_zero);
+    struct rounding r = {_mm256_set1_ps(1.0f), _mm256_set1_ps(add->low), _mm256_set1_ps(add->high),
+                         _mm256_setzero_si256()};
+    __m256 a_ratio = _mm256_set1_ps(add->a_ratio), b_ratio = _mm256_set1_ps(add->b_ratio);
+    __m256 offset = _mm256_set1_ps(add->offset);
     int64_t i = 0;
     for (; count - i >= 8; i += 8) {
-        __m256 left = _mm256_mul_ps(centred(a + i, add->a_signed, a_zero), a_scale);
-        __m256 right = _mm256_mul_ps(centred(b + i, add->b_signed, b_zero), b_scale);
-        store_8(&r, _mm256_add_ps(left, right), y + i);
+        __m256 left = _mm256_cvtepi32_ps(load_8(a + i, add->a_signed));
+        __m256 right = _mm256_cvtepi32_ps(load_8(b + i, add->b_signed));
+        __m256 sum = _mm256_fmadd_ps(right, b_ratio, offset);
+        store_rounded(&r, _mm256_fmadd_ps(left, a_ratio, sum), y + i);
     }
     cpu_add_q8_c(add, a + i, b + i, y + i, count - i);
 }

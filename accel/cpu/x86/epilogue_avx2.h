@@ -37,15 +37,19 @@ INLINE void store_bytes(__m256 a, __m256 b, int32_t zero, char *y)
     _mm_storeu_si128((__m128i *)(void *)y, bytes);
 }
 
-INLINE __m256 add_residual(const struct cpu_add *add, __m256 real, const uint8_t *residual)
+INLINE __m256 add_residual(const struct cpu_epilogue *e, __m256 real, const uint8_t *residual)
 {
+    const struct cpu_add *add = e->add;
+    const bool is_a = add->residual_is_a;
     __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)residual);
-    __m256i other = add->b_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
-    __m256 right = _mm256_cvtepi32_ps(_mm256_sub_epi32(other, _mm256_set1_epi32(add->b_zero)));
-    __m256 left = _mm256_round_ps(real, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m256 sum = _mm256_add_ps(_mm256_mul_ps(left, _mm256_set1_ps(add->a_scale)),
-                               _mm256_mul_ps(right, _mm256_set1_ps(add->b_scale)));
-    sum = _mm256_div_ps(sum, _mm256_set1_ps(add->scale));
+    __m256 other =
+        _mm256_cvtepi32_ps((is_a ? add->a_signed : add->b_signed) ? _mm256_cvtepi8_epi32(bytes)
+                                                                  : _mm256_cvtepu8_epi32(bytes));
+    __m256 own = _mm256_add_ps(_mm256_round_ps(real, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+                               _mm256_set1_ps((float)e->zero));
+    __m256 a = is_a ? other : own, b = is_a ? own : other;
+    __m256 sum = _mm256_fmadd_ps(b, _mm256_set1_ps(add->b_ratio), _mm256_set1_ps(add->offset));
+    sum = _mm256_fmadd_ps(a, _mm256_set1_ps(add->a_ratio), sum);
     sum = _mm256_max_ps(sum, _mm256_set1_ps(add->low));
     return _mm256_min_ps(sum, _mm256_set1_ps(add->high));
 }
@@ -60,8 +64,7 @@ INLINE void store_sums(const struct cpu_conv_row *row, int64_t pixel, __m256i lo
         _mm256_storeu_ps((float *)(void *)y + 8, b);
     } else {
         const uint8_t *residual = e->residual + (size_t)pixel * e->residual_step;
-        store_bytes(add_residual(e->add, a, residual), add_residual(e->add, b, residual + 8),
-                    e->add->zero, y);
+        store_bytes(add_residual(e, a, residual), add_residual(e, b, residual + 8), 0, y);
     }
 }
 
