@@ -315,14 +315,13 @@ static int special_entry(struct sl_volume *v, const uint8_t *entry, uint64_t at,
                          struct sl_volume_error *error)
 {
     const uint8_t type = entry[0];
-    if (root && type == TYPE_BITMAP) {
-        root->bitmaps++;
+    if (root && type == TYPE_BITMAP && ++root->bitmaps <= 2)
         return check_bitmap(v, entry, at, error);
-    }
-    if (root && type == TYPE_UPCASE) {
-        root->upcases++;
+    if (root && type == TYPE_UPCASE && ++root->upcases == 1)
         return check_upcase(v, entry, at, error);
-    }
+    if (root && (type == TYPE_BITMAP || type == TYPE_UPCASE))
+        return sl_volume_refuse(error, -EBADMSG, at, "root directory: one %s too many",
+                                type == TYPE_BITMAP ? "allocation bitmap" : "up-case table");
     if ((root && type == TYPE_LABEL) || type < IN_USE || (type & 0x60) != 0)
         return 0; // free, benign, or left over from a benign one
     return sl_volume_refuse(error, -ENOTSUP, at, "directory: entry type %02x is not known", type);
@@ -388,7 +387,7 @@ static int find_directory(struct sl_volume *v, struct sl_volume_entry *out,
         *out = entry;
         found = true;
     }
-    if (status == 0 && (root.bitmaps == 0 || root.upcases != 1))
+    if (status == 0 && (root.bitmaps == 0 || root.upcases == 0))
         return sl_volume_refuse(error, -EBADMSG, dir.at,
                                 "root directory: expected an allocation bitmap and one up-case "
                                 "table, found %u and %u",

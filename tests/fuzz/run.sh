@@ -15,6 +15,10 @@ case $(basename "$target") in
     fuzz_jpeg) folder=$shared/data/jpeg-corpus pattern='*' ;;
     fuzz_onnx) folder=/usr/share/libonnx-testdata/data/node pattern=model.onnx ;;
     fuzz_yaml) folder=$here/../../deploy/models pattern='*.yaml' ;;
+    fuzz_volume)
+        folder=$corpus/sticks pattern='*'
+        /usr/bin/python3 "$here/../ota/usb_seeds.py" "$folder" >/dev/null
+        ;;
     *) folder=$here/seeds/$(basename "$target") pattern='*' ;;
 esac
 if [ -d "$folder" ]; then

@@ -177,8 +177,9 @@ static void hangs(void)
 }
 static void spins(void)
 {
-    for (volatile int i = 0;; i ^= 1)
-        ;
+    static volatile int turn;
+    for (;;)
+        turn = !turn;
 }
 
 // What the sandbox must forbid. Where a call comes back, the answer is a listing, and the test
