@@ -1,17 +1,20 @@
 // The agent's side of the stick reader: good sticks, changing and vanishing ones, and readers that
 // die, hang, lie or leave their sandbox.
 #include "ota/usb/client.h"
+#include "ota/usb/listen.h"
 #include "usb_image.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -314,6 +317,77 @@ static void test_adopted_connection(void **state)
     sl_stick_close(stick);
 }
 
+static void test_offered_over_a_socket(void **state)
+{
+    (void)state;
+    char at[sizeof(path) + 8];
+    struct sl_stick *stick = NULL;
+    uid_t user = 12345;
+    snprintf(at, sizeof(at), "%s.sock", path);
+    int listener = sl_stick_listen(at, &error);
+    assert_true(listener >= 0);
+    assert_int_equal(sl_stick_accept(listener, WAIT_MS, &stick, &user, &error), -EAGAIN);
+    close(listener);
+    listener = sl_stick_listen(at, &error); // over the old one
+    assert_true(listener >= 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        execl(READER, READER, "--connect", at, path, NULL);
+        _exit(127);
+    }
+    struct pollfd wait = {listener, POLLIN, 0};
+    assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+    assert_int_equal(sl_stick_accept(listener, WAIT_MS, &stick, &user, &error), 0);
+    assert_int_equal(user, getuid()); // of the time when it connected
+    assert_int_equal(list(stick)->count, 3);
+    assert_int_equal(sl_stick_read(stick, 1, 0, bytes, SMALL, &error), 0);
+    assert_content(2, 0, SMALL);
+    sl_stick_close(stick);
+    int how = -1;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_int_equal(how, 0);
+    close(listener);
+    unlink(at);
+}
+
+static void test_refuses_places_to_listen(void **state)
+{
+    (void)state;
+    char longest[200];
+    memset(longest, 'a', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    assert_int_equal(sl_stick_listen(path, &error), -EEXIST); // a file is not replaced
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(sl_stick_listen(longest, &error), -ENAMETOOLONG);
+    assert_int_equal(sl_stick_listen("/nonexistent/sock", &error), -ENOENT);
+    assert_says("socket '/nonexistent/sock'");
+}
+
+// The service manager's socket is taken by its name among others, and only when it is for us.
+static void test_passed_socket(void **state)
+{
+    (void)state;
+    char pid[24];
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(dup2(fd, 40), 40);
+    setenv("LISTEN_PID", pid, 1);
+    setenv("LISTEN_FDS", "38", 1);
+    char names[64] = "";
+    memset(names, ':', 37);
+    strcpy(names + 37, "stick");
+    setenv("LISTEN_FDNAMES", names, 1);
+    assert_int_equal(sl_stick_listen("/nonexistent/sock", &error), 40);
+    setenv("LISTEN_FDS", "37", 1);
+    assert_int_equal(sl_stick_listen("/nonexistent/sock", &error), -ENOENT);
+    setenv("LISTEN_FDS", "38", 1);
+    setenv("LISTEN_PID", "1", 1);
+    assert_int_equal(sl_stick_listen("/nonexistent/sock", &error), -ENOENT);
+    unsetenv("LISTEN_PID");
+    close(40);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +402,9 @@ int main(void)
         cmocka_unit_test(test_rogues),
         cmocka_unit_test(test_a_rogue_may_do_what_is_allowed),
         cmocka_unit_test(test_adopted_connection),
+        cmocka_unit_test_setup(test_offered_over_a_socket, make_image),
+        cmocka_unit_test_setup(test_refuses_places_to_listen, make_image),
+        cmocka_unit_test(test_passed_socket),
     };
     const int fd = mkstemp(path);
     if (fd < 0)
