@@ -1,39 +1,31 @@
-// Which instruction sets this machine has: CPUID, and XGETBV for what the system saves.
+// Which instruction sets this machine has. On x86-64: CPUID, XGETBV for what the system saves, and
+// a request for AMX's tile registers. On AArch64: what the kernel tells each process.
 #include "accel/cpu/features.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[CPU_ISAS] = {"c", "avx2", "avx512vnni"};
+static const char *const names[CPU_ISAS] = {"c",   "avx2", "avxvnni", "avx512vnni",
+                                            "amx", "neon", "neondot", "neoni8mm"};
 
-const char *cpu_isa_name(enum cpu_isa isa)
-{
-    return names[isa];
-}
-
-const char *cpu_isa_names(void)
-{
-    return "c, avx2, avx512vnni";
-}
-
-bool cpu_isa_parse(const char *name, enum cpu_isa *isa)
-{
-    for (int i = 0; i < CPU_ISAS; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *isa = (enum cpu_isa)i;
-            return true;
-        }
-    return false;
-}
+#define SET(isa) (1u << (isa))
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define ALL_NAMES "c, avx2, avxvnni, avx512vnni, amx"
+#define ALL_SETS  (SET(CPU_AVX2) | SET(CPU_AVXVNNI) | SET(CPU_AVX512VNNI) | SET(CPU_AMX))
 
 #define BIT(value, bit) ((value) >> (bit)&1u)
 
-// XCR0: 1 SSE and 2 AVX state, 5 to 7 AVX-512 state.
+// XCR0: 1 SSE and 2 AVX state, 5 to 7 AVX-512 state, 17 and 18 AMX's tiles.
+#define STATE_AVX    0x6u
+#define STATE_AVX512 0xE6u
+#define STATE_AMX    0x60000u
+
 static uint32_t saved_state(void)
 {
     uint32_t low, high;
@@ -41,21 +33,40 @@ static uint32_t saved_state(void)
     return low;
 }
 
-static enum cpu_isa detect(void)
+// Linux saves the tile registers only for processes that asked for them.
+static bool tiles_granted(void)
 {
-    uint32_t a, b, c, d;
+#if defined(SYS_arch_prctl)
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
+static uint32_t detect(enum cpu_isa cap)
+{
+    uint32_t a, b, c, d, sets = SET(CPU_C);
     if (!__get_cpuid(1, &a, &b, &c, &d) || !BIT(c, 27)) // OSXSAVE
-        return CPU_C;
+        return sets;
     bool fma = BIT(c, 12), avx = BIT(c, 28);
     uint32_t state = saved_state();
-    if (!fma || !avx || (state & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        return CPU_C;
-    bool avx2 = BIT(b, 5);
+    if (!fma || !avx || (state & STATE_AVX) != STATE_AVX ||
+        !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !BIT(b, 5))
+        return sets;
+    sets |= SET(CPU_AVX2);
     bool avx512 = BIT(b, 16) && BIT(b, 17) && BIT(b, 30) && BIT(b, 31); // F, DQ, BW, VL
-    bool vnni = BIT(c, 11);
-    if (avx2 && avx512 && vnni && (state & 0xE6) == 0xE6)
-        return CPU_AVX512VNNI;
-    return avx2 ? CPU_AVX2 : CPU_C;
+    bool vnni = BIT(c, 11), amx = BIT(d, 24) && BIT(d, 25);             // TILE, INT8
+    if (a >= 1) {
+        __cpuid_count(7, 1, a, b, c, d);
+        sets |= BIT(a, 4) ? SET(CPU_AVXVNNI) : 0;
+    }
+    if (!avx512 || !vnni || (state & STATE_AVX512) != STATE_AVX512)
+        return sets;
+    sets |= SET(CPU_AVX512VNNI);
+    if (cap >= CPU_AMX && amx && (state & STATE_AMX) == STATE_AMX && tiles_granted())
+        sets |= SET(CPU_AMX);
+    return sets;
 }
 
 const char *cpu_machine_name(void)
@@ -68,10 +79,47 @@ const char *cpu_machine_name(void)
             return "x86-64";
     return name;
 }
-#else
-static enum cpu_isa detect(void)
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+#define ALL_NAMES   "c, neon, neondot, neoni8mm"
+#define ALL_SETS    (SET(CPU_NEON) | SET(CPU_NEONDOT) | SET(CPU_NEONI8MM))
+
+// Bits of AT_HWCAP and AT_HWCAP2, from Linux' Documentation/arm64/elf_hwcaps.rst.
+#define CAP_ASIMD   (1ul << 1)
+#define CAP_ASIMDDP (1ul << 20)
+#define CAP2_I8MM   (1ul << 13)
+
+static uint32_t detect(enum cpu_isa cap)
 {
-    return CPU_C;
+    unsigned long caps = getauxval(AT_HWCAP), more = getauxval(AT_HWCAP2);
+    (void)cap;
+    if (!(caps & CAP_ASIMD))
+        return SET(CPU_C);
+    if (!(caps & CAP_ASIMDDP))
+        return SET(CPU_C) | SET(CPU_NEON);
+    return SET(CPU_C) | SET(CPU_NEON) | SET(CPU_NEONDOT) |
+           (more & CAP2_I8MM ? SET(CPU_NEONI8MM) : 0);
+}
+
+const char *cpu_machine_name(void)
+{
+    static char name[80];
+    FILE *file = fopen("/proc/device-tree/model", "re");
+    size_t length = file ? fread(name, 1, sizeof(name) - 1, file) : 0;
+    if (file)
+        fclose(file);
+    name[length] = '\0';
+    return *name ? name : "AArch64";
+}
+#else
+#define ALL_NAMES "c"
+#define ALL_SETS  0u
+
+static uint32_t detect(enum cpu_isa cap)
+{
+    (void)cap;
+    return SET(CPU_C);
 }
 
 const char *cpu_machine_name(void)
@@ -80,11 +128,40 @@ const char *cpu_machine_name(void)
 }
 #endif
 
+const char *cpu_isa_name(enum cpu_isa isa)
+{
+    return names[isa];
+}
+
+const char *cpu_isa_names(void)
+{
+    return ALL_NAMES;
+}
+
+bool cpu_isa_parse(const char *name, enum cpu_isa *isa)
+{
+    for (int i = 0; i < CPU_ISAS; i++)
+        if ((SET(i) & (ALL_SETS | SET(CPU_C))) && strcmp(name, names[i]) == 0) {
+            *isa = (enum cpu_isa)i;
+            return true;
+        }
+    return false;
+}
+
+uint32_t cpu_isa_sets(void)
+{
+    enum cpu_isa cap = CPU_ISAS;
+    const char *wanted = getenv("SIGHTLINE_CPU");
+    if (wanted)
+        cpu_isa_parse(wanted, &cap);
+    return cap == CPU_ISAS ? detect(cap) : detect(cap) & (SET(cap) | (SET(cap) - 1));
+}
+
 enum cpu_isa cpu_isa_best(void)
 {
-    enum cpu_isa have = detect(), cap;
-    const char *wanted = getenv("SIGHTLINE_CPU");
-    if (wanted && cpu_isa_parse(wanted, &cap) && cap < have)
-        return cap;
-    return have;
+    uint32_t sets = cpu_isa_sets();
+    int best = CPU_ISAS - 1;
+    while (!(sets & SET(best)))
+        best--;
+    return (enum cpu_isa)best;
 }

@@ -3,14 +3,30 @@
 #define SL_ACCEL_CPU_FEATURES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-// In ascending order: each includes those before it on its architecture.
-enum cpu_isa { CPU_C, CPU_AVX2, CPU_AVX512VNNI, CPU_ISAS };
+// Those of an architecture stand in ascending order of preference. A machine may have one without
+// one before it: most that have AVX-512 VNNI lack AVX-VNNI. All need the first of their
+// architecture.
+enum cpu_isa {
+    CPU_C,
+    CPU_AVX2, // with FMA
+    CPU_AVXVNNI,
+    CPU_AVX512VNNI, // with F, BW, DQ and VL
+    CPU_AMX,        // AMX-INT8, with AVX-512 VNNI; the system gave this process the tile registers
+    CPU_NEON,
+    CPU_NEONDOT,  // FEAT_DotProd
+    CPU_NEONI8MM, // FEAT_I8MM, with FEAT_DotProd
+    CPU_ISAS
+};
 
-// What the processor and the operating system support, capped by SIGHTLINE_CPU.
-enum cpu_isa cpu_isa_best(void);
+// What the processor and the operating system support, capped by the environment variable
+// SIGHTLINE_CPU: bit 1 << isa of each.
+uint32_t cpu_isa_sets(void);
+enum cpu_isa cpu_isa_best(void);            // the last of cpu_isa_sets
 const char *cpu_isa_name(enum cpu_isa isa); // "avx2"
-const char *cpu_isa_names(void);            // "c, avx2, avx512vnni"
+const char *cpu_isa_names(void);            // of this architecture: "c, neon, neondot, neoni8mm"
+// False: there is no such set on this architecture.
 bool cpu_isa_parse(const char *name, enum cpu_isa *isa);
 const char *cpu_machine_name(void);
 

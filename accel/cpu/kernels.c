@@ -3,13 +3,14 @@
 
 void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa)
 {
+    uint32_t sets = cpu_isa_sets();
     kernels->isa = isa;
-    kernels->int8 = isa >= CPU_AVX512VNNI ? CPU_INT8_DOT
-                    : isa >= CPU_AVX2     ? CPU_INT8_WINOGRAD
-                                          : CPU_INT8_S16;
 #define KERNEL(slot, set, function)                                                                \
-    if ((set) <= isa)                                                                              \
+    if ((set) <= isa && (sets & 1u << (set)))                                                      \
         kernels->slot = function;
 #include "accel/cpu/kernels.def"
 #undef KERNEL
+    kernels->int8 = kernels->conv_dot != cpu_conv_dot_c               ? CPU_INT8_DOT
+                    : kernels->winograd_input != cpu_winograd_input_c ? CPU_INT8_WINOGRAD
+                                                                      : CPU_INT8_S16;
 }

@@ -41,7 +41,7 @@ static void test_configuration_refusals(void **state)
     assert_open_refused("cpu,threads=0", -EINVAL, "expected 1 to 64, found '0'");
     assert_open_refused("cpu,threads=2x", -EINVAL, "found '2x'");
     assert_open_refused("cpu,threads=-1", -EINVAL, "found '-1'");
-    assert_open_refused("cpu,isa=mmx", -EINVAL, "expected one of c, avx2, avx512vnni");
+    assert_open_refused("cpu,isa=mmx", -EINVAL, "expected one of c");
     assert_open_refused("cpu,", -EINVAL, "no options behind the comma");
     assert_open_refused("cpu,threads=1,", -EINVAL, "option '': expected KEY=VALUE");
 }
