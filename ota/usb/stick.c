@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -126,7 +127,9 @@ int main(int argc, char **argv)
     if (sl_stick_sandbox(device, in, out, o.user, &error) != 0) {
         // Standard error may be closed by now; the exit status remains.
         fprintf(stderr, "sightline-stick: %s\n", error.text);
-        _exit(1);
+        return 1;
     }
-    _exit(sl_stick_serve(device, length, in, out) == 0 ? 0 : 1);
+    // Straight to the kernel: whatever else runs at an exit is not allowed any more.
+    for (int status = sl_stick_serve(device, length, in, out) == 0 ? 0 : 1;;)
+        syscall(SYS_exit_group, status);
 }
