@@ -38,6 +38,7 @@ static enum kind kind_of(const struct sl_node *node)
     case SL_OP_TILE:
     case SL_OP_DEPTH_TO_SPACE:
     case SL_OP_SPACE_TO_DEPTH:
+    case SL_OP_GATHER:
         return MOVE;
     default:
         return STAYS_FLOAT;
@@ -183,6 +184,9 @@ static int fuse_real(const struct uses *uses, struct sl_node *node, struct sl_er
     if (!quantise || node->n_inputs > 64)
         return 0;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
+        inputs[i] = node->inputs[i];
+        if (node->op == SL_OP_GATHER && i == 1) // indices
+            continue;
         inputs[i] = integers_of(uses, node->inputs[i]);
         if (inputs[i] == SL_NO_TENSOR || !is_byte(&uses->graph->tensors[inputs[i]]) ||
             uses->graph->tensors[inputs[i]].quant.count != 1)

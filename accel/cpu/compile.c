@@ -110,7 +110,9 @@ int cpu_want(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, ui
 {
     int status = 0;
     bool exists = cpu_has(c, tensor, CPU_PLAIN) || cpu_has(c, tensor, CPU_NHWC);
-    if (!exists)
+    if (!exists && c->planes[tensor])
+        status = cpu_gather_planes(c, tensor, layout, value);
+    else if (!exists)
         status = add_constant(c, tensor, value); // the graph check leaves nothing else
     if (status == 0 && !cpu_has(c, tensor, layout)) {
         uint32_t from = c->value[layout == CPU_PLAIN ? CPU_NHWC : CPU_PLAIN][tensor];
@@ -124,9 +126,9 @@ int cpu_want(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, ui
 }
 
 static const cpu_lower lowerings[] = {
-    cpu_lower_conv,   cpu_lower_product,   cpu_lower_unary,    cpu_lower_quantize,
-    cpu_lower_binary, cpu_lower_resize,    cpu_lower_max_pool, cpu_lower_average_pool,
-    cpu_lower_concat, cpu_lower_reference,
+    cpu_lower_planes,       cpu_lower_conv,   cpu_lower_product,   cpu_lower_unary,
+    cpu_lower_quantize,     cpu_lower_binary, cpu_lower_resize,    cpu_lower_max_pool,
+    cpu_lower_average_pool, cpu_lower_concat, cpu_lower_reference,
 };
 
 static int lower_node(struct cpu_compiler *c, const struct sl_node *node)
@@ -173,10 +175,11 @@ static int begin(struct cpu_compiler *c)
     p->outputs = cpu_take(c, graph->n_outputs, sizeof(uint32_t));
     c->readers = cpu_take(c, graph->n_tensors, sizeof(uint32_t));
     c->done = cpu_take(c, graph->n_nodes, sizeof(bool));
+    c->planes = cpu_take(c, graph->n_tensors, sizeof(*c->planes));
     c->value[CPU_PLAIN] = none_for_each(c, graph->n_tensors);
     c->value[CPU_NHWC] = none_for_each(c, graph->n_tensors);
     if (!p->tensors || !p->plain || !p->inputs || !p->outputs || !c->readers || !c->done ||
-        !c->value[CPU_PLAIN] || !c->value[CPU_NHWC])
+        !c->planes || !c->value[CPU_PLAIN] || !c->value[CPU_NHWC])
         return cpu_no_memory(c);
     p->plain_value = c->value[CPU_PLAIN];
     for (uint32_t i = 0; i < graph->n_tensors; i++)

@@ -15,6 +15,7 @@ struct cpu_compiler {
     struct sl_error *error;
     uint32_t at;                  // the node being lowered
     uint32_t *value[CPU_LAYOUTS]; // tensor -> value, CPU_NONE where there is none
+    struct cpu_planes **planes;   // tensor -> planes of others that it consists of; NULL: none
     uint32_t *readers;            // tensor -> how many nodes and graph outputs read it
     bool *done;                   // node -> taken in by an earlier one
 };
@@ -30,6 +31,7 @@ int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_average_pool(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_concat(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_planes(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_reference(struct cpu_compiler *c, const struct sl_node *node); // takes everything
 
 static inline const struct sl_tensor *cpu_in(const struct cpu_compiler *c,
@@ -81,6 +83,10 @@ int cpu_fill_table(struct cpu_compiler *c, const struct sl_node *node, const str
 bool cpu_is_plain_sum(const struct cpu_compiler *c, const struct sl_node *node);
 struct cpu_add cpu_make_add(const struct sl_tensor *a, const struct sl_tensor *b,
                             const struct sl_tensor *y, const struct sl_activation *activation);
+
+// A value for a tensor that has planes but no value yet, in `layout` or else in the plain one.
+int cpu_gather_planes(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout,
+                      uint32_t *value);
 
 // Adds the step that converts a tensor's value between layouts.
 int cpu_add_conversion(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout to, uint32_t from,

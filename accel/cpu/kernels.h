@@ -129,6 +129,25 @@ struct cpu_winograd_output {
 };
 typedef void cpu_winograd_output_fn(const struct cpu_winograd_output *job);
 
+// y[p][channel + i] = x[source][p][offset + mask[i]], for i < 16 whose mask is below 16; the others
+// come from further parts of the same group, and are 0 if there is none. Parts of a group stand
+// together. Rows of bytes, a multiple of 16.
+#define CPU_MAX_SOURCES 64
+struct cpu_gather_part {
+    uint32_t source, offset, channel;
+    uint8_t mask[16]; // 0x80: not from here
+};
+struct cpu_gather {
+    const uint8_t *const *x;
+    const size_t *x_steps; // bytes from pixel to pixel
+    const struct cpu_gather_part *parts;
+    uint32_t n_parts;
+    int64_t pixels;
+    uint8_t *y;
+    size_t y_step;
+};
+typedef void cpu_gather_fn(const struct cpu_gather *job);
+
 // What dense INT8 convolutions are computed with, where the layer allows it; conv_s16 takes all.
 enum cpu_int8 { CPU_INT8_S16, CPU_INT8_WINOGRAD, CPU_INT8_DOT };
 
@@ -151,6 +170,7 @@ struct cpu_kernels {
     cpu_depthwise_s16_fn *depthwise_s16;
     cpu_winograd_input_fn *winograd_input;
     cpu_winograd_output_fn *winograd_output;
+    cpu_gather_fn *gather;
 };
 
 #define KERNEL(slot, isa, function) cpu_##slot##_fn function;

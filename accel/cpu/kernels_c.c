@@ -1,6 +1,8 @@
 // Element-wise kernels in plain C: what every other variant is compared with.
 #include "accel/cpu/kernels.h"
 
+#include <string.h>
+
 #include <math.h>
 
 static int32_t load(const uint8_t *x, int64_t i, uint32_t is_signed)
@@ -83,4 +85,19 @@ void cpu_rescale_q8_c(const struct cpu_quant *quant, float multiplier, const int
 {
     for (int64_t i = 0; i < count; i++)
         y[i] = round_to_byte((float)sums[i] * multiplier, quant->low, quant->high, quant->zero);
+}
+
+void cpu_gather_c(const struct cpu_gather *job)
+{
+    for (int64_t p = 0; p < job->pixels; p++) {
+        uint8_t *y = job->y + (size_t)p * job->y_step;
+        memset(y, 0, job->y_step);
+        for (uint32_t k = 0; k < job->n_parts; k++) {
+            const struct cpu_gather_part *part = &job->parts[k];
+            const uint8_t *x = job->x[part->source] + (size_t)p * job->x_steps[part->source];
+            for (int i = 0; i < 16; i++)
+                if (part->mask[i] < 16)
+                    y[part->channel + (uint32_t)i] = x[part->offset + part->mask[i]];
+        }
+    }
 }

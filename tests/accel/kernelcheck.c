@@ -366,6 +366,40 @@ static void check_winograd_output(struct round *round, struct guard *guard)
     RUN_BOTH(round, cpu_winograd_output_fn, want, have, bytes, (job.y = y, &job));
 }
 
+static void check_gather(struct round *round, struct guard *guard)
+{
+    struct random *r = round->random;
+    enum { SOURCES = 3, GROUPS = 4 };
+    const uint8_t *x[SOURCES];
+    size_t steps[SOURCES];
+    struct cpu_gather_part parts[GROUPS * SOURCES];
+    struct cpu_gather job = {.x = x, .x_steps = steps, .parts = parts};
+    uint32_t groups = (uint32_t)size(round, GROUPS, 2);
+    job.pixels = size(round, 30, 80);
+    job.y_step = groups * (size_t)CPU_BLOCK;
+    for (int i = 0; i < SOURCES; i++) {
+        steps[i] = CPU_BLOCK * (size_t)random_in(r, 1, 3);
+        x[i] = random_bytes(round, guard, (size_t)job.pixels * steps[i]);
+    }
+    for (uint32_t g = 0; g < groups; g++) {
+        uint32_t first = job.n_parts, count = (uint32_t)random_in(r, 1, SOURCES);
+        job.n_parts += count;
+        for (uint32_t k = first; k < first + count; k++) {
+            uint32_t source = (uint32_t)random_in(r, 0, SOURCES - 1);
+            int64_t offset = random_in(r, 0, (int64_t)steps[source] / CPU_BLOCK - 1);
+            parts[k] = (struct cpu_gather_part){
+                .source = source, .offset = (uint32_t)offset * CPU_BLOCK, .channel = g * CPU_BLOCK};
+            memset(parts[k].mask, 0x80, sizeof(parts[k].mask));
+        }
+        for (int i = 0; i < 16; i++)
+            parts[first + (uint32_t)random_in(r, 0, count - 1)].mask[i] =
+                (uint8_t)random_in(r, 0, 15);
+    }
+    size_t bytes = (size_t)job.pixels * job.y_step;
+    void *want = guard_take(guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_gather_fn, want, have, bytes, (job.y = y, &job));
+}
+
 static void check_max_q8(struct round *round, struct guard *guard)
 {
     int64_t count = size(round, 200, 4096);

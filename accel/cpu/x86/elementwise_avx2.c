@@ -191,3 +191,30 @@ void cpu_rescale_q8_avx2(const struct cpu_quant *quant, float multiplier, const 
     }
     cpu_rescale_q8_c(quant, multiplier, sums + i, y + i, count - i);
 }
+
+// One group of channels of all pixels.
+static void gather_group(const struct cpu_gather *job, const struct cpu_gather_part *parts,
+                         uint32_t count)
+{
+    for (int64_t p = 0; p < job->pixels; p++) {
+        __m128i y = _mm_setzero_si128();
+        for (uint32_t k = 0; k < count; k++) {
+            const uint8_t *x = job->x[parts[k].source] + (size_t)p * job->x_steps[parts[k].source];
+            __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(x + parts[k].offset));
+            __m128i mask = _mm_loadu_si128((const __m128i *)(const void *)parts[k].mask);
+            y = _mm_or_si128(y, _mm_shuffle_epi8(bytes, mask));
+        }
+        uint8_t *to = job->y + (size_t)p * job->y_step + parts[0].channel;
+        _mm_storeu_si128((__m128i *)(void *)to, y);
+    }
+}
+
+void cpu_gather_avx2(const struct cpu_gather *job)
+{
+    for (uint32_t k = 0, end; k < job->n_parts; k = end) {
+        for (end = k + 1; end < job->n_parts; end++)
+            if (job->parts[end].channel != job->parts[k].channel)
+                break;
+        gather_group(job, job->parts + k, end - k);
+    }
+}
