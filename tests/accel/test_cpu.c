@@ -169,12 +169,41 @@ static uint32_t add_concat(struct network *net, uint32_t a, uint32_t b)
 
 static uint32_t add_max_pool(struct network *net, uint32_t x)
 {
+    struct random *r = &net->random;
     const struct sl_tensor *t = &net->tensors[x];
-    uint32_t y = add_map(net, t->dtype, t->dims[0], t->dims[1], t->dims[2], t->dims[3]);
+    struct sl_pool_attrs pool = {.kernel = {3, 3}, .pad = {1, 1, 1, 1}};
+    int64_t out[2];
+    for (int i = 0; i < 2; i++) {
+        pool.stride[i] = random_in(r, 1, 3);
+        pool.dilation[i] = random_in(r, 1, 2);
+        pool.kernel[i] = t->dims[2 + i] >= 5 ? random_in(r, 1, 3) : 1;
+        pool.pad[i] = pool.pad[i + 2] = random_in(r, 0, pool.kernel[i] - 1);
+        int64_t extent = (pool.kernel[i] - 1) * pool.dilation[i] + 1;
+        out[i] = (t->dims[2 + i] + 2 * pool.pad[i] - extent) / pool.stride[i] + 1;
+    }
+    uint32_t y = add_map(net, t->dtype, t->dims[0], t->dims[1], out[0], out[1]);
     net->tensors[y].quant = net->tensors[x].quant;
-    struct sl_node *node = add_node(net, SL_OP_MAX_POOL, 1, &x, y);
-    node->attrs.pool = (struct sl_pool_attrs){
-        .kernel = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}};
+    add_node(net, SL_OP_MAX_POOL, 1, &x, y)->attrs.pool = pool;
+    return y;
+}
+
+// Even or odd channels, by way of a channel dimension of its own: what a channel shuffle does.
+static uint32_t add_half_of_channels(struct network *net, uint32_t x)
+{
+    const struct sl_tensor *t = &net->tensors[x];
+    const int64_t dims[5] = {t->dims[0], t->dims[1] / 2, 2, t->dims[2], t->dims[3]}, one = 1;
+    if (t->dims[1] % 2 || t->rank != 4)
+        return x;
+    uint32_t split = add_tensor(net, t->dtype, 5, dims);
+    net->tensors[split].quant = net->tensors[x].quant;
+    add_node(net, SL_OP_RESHAPE, 1, &x, split);
+    uint32_t index = add_tensor(net, SL_I64, 0, &one);
+    fill_constant(net, index);
+    *(int64_t *)(uintptr_t)net->tensors[index].data = random_in(&net->random, -2, 1);
+    const uint32_t operands[2] = {split, index};
+    uint32_t y = add_map(net, net->tensors[x].dtype, dims[0], dims[1], dims[3], dims[4]);
+    net->tensors[y].quant = net->tensors[x].quant;
+    add_node(net, SL_OP_GATHER, 2, operands, y)->attrs.axis = 2;
     return y;
 }
 
@@ -211,7 +240,7 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
     int64_t layers = random_in(r, 1, 6);
     for (int64_t i = 0; i < layers; i++) {
         struct conv_shape shape = random_conv(net, x);
-        switch (random_in(r, 0, 12)) {
+        switch (random_in(r, 0, 14)) {
         case 0:
             x = add_unary(net, x);
             break;
@@ -233,6 +262,9 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
         }
         case 5:
             x = add_average_pool(net, x);
+            break;
+        case 8:
+            x = add_half_of_channels(net, add_concat(net, x, x));
             break;
         case 4:
             x = add_concat(net, x, add_unary(net, x));

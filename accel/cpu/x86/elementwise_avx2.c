@@ -12,6 +12,11 @@ INLINE __m256i widen_16(const uint8_t *x, uint32_t is_signed)
     return is_signed ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes);
 }
 
+INLINE __m128i load_128(const uint8_t *x)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)x);
+}
+
 INLINE void store_256(void *y, __m256i value)
 {
     _mm256_storeu_si256((__m256i *)y, value);
@@ -40,6 +45,44 @@ static int64_t widen_two_planes(const uint8_t *x, int64_t plane, int16_t *y, int
     return i;
 }
 
+// Sixteen bytes of three planes become 48 bytes, pixel by pixel: vector i holds bytes 16 i onwards,
+// of which byte k is plane (16 i + k) % 3, pixel (16 i + k) / 3.
+INLINE void interleave_three(__m128i a, __m128i b, __m128i c, __m128i out[3])
+{
+    __m128i a0 = _mm_setr_epi8(0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5);
+    __m128i b0 = _mm_setr_epi8(-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1);
+    __m128i c0 = _mm_setr_epi8(-1, -1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1);
+    __m128i a1 = _mm_setr_epi8(-1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10, -1);
+    __m128i b1 = _mm_setr_epi8(5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10);
+    __m128i c1 = _mm_setr_epi8(-1, 5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1);
+    __m128i a2 = _mm_setr_epi8(-1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1, -1);
+    __m128i b2 = _mm_setr_epi8(-1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1);
+    __m128i c2 = _mm_setr_epi8(10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15);
+    out[0] = _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(a, a0), _mm_shuffle_epi8(b, b0)),
+                          _mm_shuffle_epi8(c, c0));
+    out[1] = _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(a, a1), _mm_shuffle_epi8(b, b1)),
+                          _mm_shuffle_epi8(c, c1));
+    out[2] = _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(a, a2), _mm_shuffle_epi8(b, b2)),
+                          _mm_shuffle_epi8(c, c2));
+}
+
+static int64_t widen_three_planes(const uint8_t *x, int64_t plane, int16_t *y, int64_t count,
+                                  __m256i centre, uint32_t is_signed)
+{
+    int64_t i = 0;
+    for (; count - i >= 16; i += 16) {
+        __m128i bytes[3];
+        interleave_three(load_128(x + i), load_128(x + plane + i), load_128(x + 2 * plane + i),
+                         bytes);
+        for (int k = 0; k < 3; k++) {
+            __m256i words =
+                is_signed ? _mm256_cvtepi8_epi16(bytes[k]) : _mm256_cvtepu8_epi16(bytes[k]);
+            store_256(y + 3 * i + 16 * k, _mm256_sub_epi16(words, centre));
+        }
+    }
+    return i;
+}
+
 void cpu_widen_planes_avx2(const uint8_t *x, int64_t plane, int64_t channels, int16_t *y,
                            int64_t count, int32_t zero, uint32_t is_signed)
 {
@@ -50,6 +93,8 @@ void cpu_widen_planes_avx2(const uint8_t *x, int64_t plane, int64_t channels, in
     }
     if (channels == 2)
         done = widen_two_planes(x, plane, y, count, _mm256_set1_epi16((short)zero), is_signed);
+    if (channels == 3)
+        done = widen_three_planes(x, plane, y, count, _mm256_set1_epi16((short)zero), is_signed);
     cpu_widen_planes_c(x + done, plane, channels, y + done * channels, count - done, zero,
                        is_signed);
 }
@@ -102,11 +147,32 @@ void cpu_add_q8_avx2(const struct cpu_add *add, const uint8_t *a, const uint8_t 
     cpu_add_q8_c(add, a + i, b + i, y + i, count - i);
 }
 
+INLINE __m256i quotients(const struct rounding *r, const float *x)
+{
+    __m256 q = _mm256_div_ps(_mm256_loadu_ps(x), r->scale);
+    q = _mm256_min_ps(_mm256_max_ps(q, r->low), r->high);
+    return _mm256_add_epi32(_mm256_cvtps_epi32(q), r->zero);
+}
+
+// 32 real numbers become bytes; packing works within halves, the order is mended at the end.
+INLINE void store_32(const struct rounding *r, const float *x, uint8_t *y)
+{
+    __m256i mask = _mm256_set1_epi32(0xFF), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i q[4];
+    for (int k = 0; k < 4; k++)
+        q[k] = _mm256_and_si256(quotients(r, x + 8 * k), mask);
+    __m256i bytes =
+        _mm256_packus_epi16(_mm256_packus_epi32(q[0], q[1]), _mm256_packus_epi32(q[2], q[3]));
+    store_256(y, _mm256_permutevar8x32_epi32(bytes, order));
+}
+
 void cpu_quantize_avx2(const struct cpu_quant *quant, const float *x, uint8_t *y, int64_t count)
 {
     struct rounding r = {_mm256_set1_ps(quant->scale), _mm256_set1_ps(quant->low),
                          _mm256_set1_ps(quant->high), _mm256_set1_epi32(quant->zero)};
     int64_t i = 0;
+    for (; count - i >= 32; i += 32)
+        store_32(&r, x + i, y + i);
     for (; count - i >= 8; i += 8)
         store_8(&r, _mm256_loadu_ps(x + i), y + i);
     cpu_quantize_c(quant, x + i, y + i, count - i);

@@ -1,0 +1,136 @@
+// Steps that take the maximum of windows in NHWC: first over the rows of a window, then over its
+// columns, each time for a whole row of pixels at once.
+#include "accel/cpu/compile.h"
+
+#include <math.h>
+#include <string.h>
+
+struct max_pool {
+    const struct cpu_kernels *kernels;
+    uint32_t x, y, scratch, dtype;
+    int64_t n, in[2], out[2], channels; // padded
+    struct sl_pool_attrs attrs;
+    size_t pixel; // bytes
+};
+
+static void clear(const struct max_pool *s, unsigned char *y, int64_t pixels)
+{
+    if (s->dtype == SL_F32)
+        for (int64_t i = 0; i < pixels * s->channels; i++)
+            ((float *)(void *)y)[i] = -INFINITY;
+    else
+        memset(y, s->dtype == SL_I8 ? 0x80 : 0, (size_t)pixels * s->pixel);
+}
+
+static void raise(const struct max_pool *s, const unsigned char *x, unsigned char *y,
+                  int64_t pixels)
+{
+    int64_t count = pixels * s->channels;
+    if (s->dtype == SL_F32)
+        s->kernels->max_f32((const float *)(const void *)x, (float *)(void *)y, count);
+    else
+        s->kernels->max_q8(x, y, count, s->dtype == SL_I8);
+}
+
+// The maximum of the window's rows, for every column of the input.
+static void max_of_rows(const struct max_pool *s, const unsigned char *x, int64_t oy,
+                        unsigned char *y)
+{
+    bool first = true;
+    for (int64_t k = 0; k < s->attrs.kernel[0]; k++) {
+        int64_t row = oy * s->attrs.stride[0] - s->attrs.pad[0] + k * s->attrs.dilation[0];
+        if (row < 0 || row >= s->in[0])
+            continue;
+        const unsigned char *from = x + (size_t)(row * s->in[1]) * s->pixel;
+        if (first)
+            memcpy(y, from, (size_t)s->in[1] * s->pixel);
+        else
+            raise(s, from, y, s->in[1]);
+        first = false;
+    }
+    if (first)
+        clear(s, y, s->in[1]);
+}
+
+// Windows at every column, as if the stride were 1: `count` of them.
+static void max_of_columns(const struct max_pool *s, const unsigned char *x, int64_t count,
+                           unsigned char *y)
+{
+    clear(s, y, count);
+    for (int64_t k = 0; k < s->attrs.kernel[1]; k++) {
+        int64_t shift = k * s->attrs.dilation[1] - s->attrs.pad[1];
+        int64_t first = shift < 0 ? -shift : 0;
+        int64_t end = s->in[1] - shift < count ? s->in[1] - shift : count;
+        if (first < end)
+            raise(s, x + (size_t)(first + shift) * s->pixel, y + (size_t)first * s->pixel,
+                  end - first);
+    }
+}
+
+static int64_t positions(const struct max_pool *s)
+{
+    return (s->out[1] - 1) * s->attrs.stride[1] + 1;
+}
+
+static size_t scratch_bytes(const struct max_pool *s)
+{
+    return ((size_t)(s->in[1] + positions(s)) * s->pixel + 63) & ~(size_t)63;
+}
+
+static int run_max_pool(const struct cpu_program *program, const struct cpu_step *step,
+                        uint32_t part, uint32_t parts, struct sl_error *error)
+{
+    const struct max_pool *s = step->state;
+    unsigned char *rows = (unsigned char *)cpu_data(program, s->scratch) + part * scratch_bytes(s);
+    unsigned char *columns = rows + (size_t)s->in[1] * s->pixel;
+    int64_t end = cpu_share(s->n * s->out[0], part + 1, parts);
+    (void)error;
+    for (int64_t row = cpu_share(s->n * s->out[0], part, parts); row < end; row++) {
+        const unsigned char *x = cpu_data(program, s->x);
+        unsigned char *y = cpu_data(program, s->y);
+        x += (size_t)(row / s->out[0] * s->in[0] * s->in[1]) * s->pixel;
+        y += (size_t)(row * s->out[1]) * s->pixel;
+        max_of_rows(s, x, row % s->out[0], rows);
+        max_of_columns(s, rows, positions(s), s->attrs.stride[1] == 1 ? y : columns);
+        for (int64_t i = 0; s->attrs.stride[1] > 1 && i < s->out[1]; i++)
+            memcpy(y + (size_t)i * s->pixel, columns + (size_t)(i * s->attrs.stride[1]) * s->pixel,
+                   s->pixel);
+    }
+    return 0;
+}
+
+int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node)
+{
+    if (node->op != SL_OP_MAX_POOL || node->activation.kind != SL_ACT_NONE)
+        return 0;
+    const struct sl_tensor *x = cpu_in(c, node, 0), *y = cpu_out(c, node);
+    if (!cpu_fits_nhwc(x) || !sl_same_quant(x, y) || sl_elements(x) == 0 || sl_elements(y) == 0)
+        return 0;
+    struct max_pool *s = cpu_take(c, 1, sizeof(*s));
+    if (!s)
+        return cpu_no_memory(c);
+    *s = (struct max_pool){.kernels = c->kernels,
+                           .dtype = x->dtype,
+                           .n = x->dims[0],
+                           .in = {x->dims[2], x->dims[3]},
+                           .out = {y->dims[2], y->dims[3]},
+                           .channels = cpu_round_channels(x->dims[1]),
+                           .attrs = node->attrs.pool};
+    s->pixel = (size_t)s->channels * sl_dtype_size(s->dtype);
+    if (s->out[1] > 1 << 20 || s->attrs.stride[1] > 1 << 10)
+        return 0;
+    int status = cpu_want(c, node->inputs[0], CPU_NHWC, &s->x);
+    if (status == 0)
+        status = cpu_make(c, node->outputs[0], CPU_NHWC, &s->y);
+    if (status)
+        return status;
+    s->scratch = cpu_new_value(c, scratch_bytes(s) * cpu_threads_count(c->program->threads));
+    struct cpu_step *step = cpu_add_step(c, node->name, "max_pool", s);
+    if (!step || s->scratch == CPU_NONE)
+        return cpu_no_memory(c);
+    step->run = run_max_pool;
+    cpu_use(c, s->x);
+    cpu_use(c, s->y);
+    cpu_use(c, s->scratch);
+    return 1;
+}
