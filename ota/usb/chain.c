@@ -170,20 +170,43 @@ static int seek(struct sl_volume *volume, const struct sl_volume_entry *entry,
     return 0;
 }
 
+// How many bytes from the cursor's cluster on lie in a row, up to `wanted`; the cursor moves on to
+// the last cluster of the row.
+static int row_length(struct sl_volume *volume, const struct sl_volume_entry *entry,
+                      struct sl_cursor *cursor, uint64_t wanted, uint64_t *out,
+                      struct sl_volume_error *error)
+{
+    *out = volume->cluster_bytes;
+    while (*out < wanted) {
+        struct sl_cursor next = *cursor;
+        const int status = seek(volume, entry, &next, cursor->step + 1, error);
+        if (status != 0)
+            return status;
+        if (next.cluster != cursor->cluster + 1)
+            return 0;
+        *cursor = next;
+        *out += volume->cluster_bytes;
+    }
+    return 0;
+}
+
 int sl_chain_read(struct sl_volume *volume, const struct sl_volume_entry *entry,
                   struct sl_cursor *cursor, uint64_t offset, void *bytes, size_t length,
                   struct sl_volume_error *error)
 {
     uint8_t *out = bytes;
     while (length > 0) {
+        const uint32_t within = (uint32_t)(offset % volume->cluster_bytes);
+        uint64_t row;
         int status = seek(volume, entry, cursor, offset / volume->cluster_bytes, error);
         if (status != 0)
             return status;
-        const uint32_t within = (uint32_t)(offset % volume->cluster_bytes);
-        const uint32_t room = volume->cluster_bytes - within;
-        const size_t piece = length < room ? length : room;
-        status = sl_volume_fetch(&volume->source, sl_cluster_at(volume, cursor->cluster) + within,
-                                 out, piece, entry->name, error);
+        const uint64_t at = sl_cluster_at(volume, cursor->cluster) + within;
+        status = row_length(volume, entry, cursor, (uint64_t)within + length, &row, error);
+        if (status != 0)
+            return status;
+        const size_t piece = length < row - within ? length : (size_t)(row - within);
+        status = sl_volume_fetch(&volume->source, at, out, piece, entry->name, error);
         if (status != 0)
             return status;
         out += piece;
