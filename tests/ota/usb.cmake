@@ -29,3 +29,7 @@ set_tests_properties(ota/usb_units PROPERTIES SKIP_RETURN_CODE 77)
 add_test(NAME ota/usb_process COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/usb_process.py
     $<TARGET_FILE:sightline-stick>)
 set_tests_properties(ota/usb_process PROPERTIES SKIP_RETURN_CODE 77)
+
+sl_add_test(ota/test_usb_volume SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/usb_image.c
+    LIBRARIES sl_volume)
+target_include_directories(tests_ota_test_usb_volume PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
