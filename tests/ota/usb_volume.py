@@ -250,6 +250,8 @@ def fat_mutations(fat):
          "EBADMSG", "expected a cluster from 2"),
         ("root leads into a bad cluster", [link(2, 0x0FFFFFF7)]
          + [(fat.root_at + 32 * i, b"\xe5") for i in range(16)], "EBADMSG", "bad cluster"),
+        ("two directories", [(home_entry + 32, peek(fat.path, home_entry - 32, 64))], "EBADMSG", "two SIGHTLINE"),
+        ("more clusters than FAT32 has", [(13, b"\1"), (32, u32(0))], "EBADMSG", "volume: expected"),
         ("no directory", [(home_entry, b"NIGHTL~1")], "ENOENT", "no directory SIGHTLINE"),
         ("directory is a file", [(home_entry + 11, b"\x20")], "ENOENT", "no directory SIGHTLINE"),
         ("directory at cluster 0", [(home_entry + 20, u16(0)), (home_entry + 26, u16(0))], "EBADMSG", "/SIGHTLINE"),
@@ -281,6 +283,7 @@ def exfat_mutations(fs):
     bitmap, upcase = fs.root_entry_at(0x81), fs.root_entry_at(0x82)
     root_at, home_at = fs.cluster_at(fs.root), fs.cluster_at(fs.home)
     volume = struct.unpack("<Q", peek(fs.path, 72, 8))[0]
+    free = next(at for at in range(root_at, root_at + fs.cluster_bytes, 32) if peek(fs.path, at, 1) == b"\0")
 
     def link(cluster, value):
         return (fs.fat_at + 4 * cluster, u32(value))
@@ -344,6 +347,9 @@ def exfat_mutations(fs):
          "EBADMSG", "/SIGHTLINE: expected whole clusters", fs.home_entry),
         ("directory of 100 bytes", [(fs.home_entry + 56, u64(100)), (fs.home_entry + 40, u64(100))], "EBADMSG",
          "/SIGHTLINE: expected whole clusters", fs.home_entry),
+        ("two directories", [(free, sticks.entry_set("SIGHTLINE", fs.home, fs.cluster_bytes, True))], "EBADMSG",
+         "two SIGHTLINE", None),
+        ("no directory", [(fs.home_entry + 4, u16(0x20))], "ENOENT", "no directory SIGHTLINE", fs.home_entry),
         ("bitmap outside the root", [(home_at, b"\x81" + bytes(31))], "EOPNOTSUPP", "entry type 81", None),
     ]
 
@@ -432,12 +438,64 @@ def hostile_partitions(folder):
             mutate(path, changes, lambda: refuse(path, "EBADMSG", text))
         except AssertionError as error:
             raise AssertionError(f"GPT, {name}: {error}") from None
+    for at, data, text in ((24, u64(9), "its own sector"), (84, u32(2**31), "a table of at most"),
+                           (84, u32(100), "a table of at most"), (80, u32(0), "a table of at most"),
+                           (80, u32(513), "a table of at most"), (48, u64(2**63), "expected sectors up to"),
+                           (40, u64(2**40), "expected sectors up to"), (72, u64(device), "expected sectors up to"),
+                           (72, u64(0), "expected sectors up to")):
+        sticks.write_gpt(path, 64 * MIB, gpt)
+        for header in (512, (device - 1) * 512):
+            patch(path, header + at, data)
+            patch(path, header + 16, u32(0))
+            patch(path, header + 16, u32(zlib.crc32(peek(path, header, 92))))
+        refuse(path, "EBADMSG", text)
     for first, last in ((2048, 2**64 - 1), (5000, 2048), (1, 4000), (2048, device)):
         sticks.write_gpt(path, 64 * MIB, [(first, last)])
         refuse(path, "EBADMSG", "partition 1: expected sectors within")
     sticks.write_gpt(path, 64 * MIB, gpt)
     expect(path, "FAT32", files, 1)
-    return len(cases) + len(rows) + 4
+    return len(cases) + len(rows) + 9 + 4
+
+
+def long_directory(folder):
+    """A directory of nothing but deleted entries, longer than any that is read."""
+    fat, _ = fat_stick(folder, "long-directory", 40 * MIB, "-F", "32", "-s", "1")
+    home, first, count = fat.entry_cluster(fat.entry_at(b"SIGHTL~1")), 20_000, 8200
+    fat.link(home, first)
+    patch(fat.path, fat.fat_at + 4 * first, struct.pack(f"<{count}I", *range(first + 1, first + count), 0x0FFFFFFF))
+    for start, length in ((fat.cluster_at(home), 512), (fat.cluster_at(first), 512 * count)):
+        patch(fat.path, start, (b"\xe5" + bytes(31)) * (length // 32))
+    refuse(fat.path, "EBADMSG", "directory: more than 8192 clusters")
+    return 1
+
+
+def second_table(folder):
+    """A volume that says its second table is the current one."""
+    fat, files = fat_stick(folder, "second-table", 40 * MIB, "-F", "32", "-s", "1")
+    patch(fat.path, 40, u16(0x81))
+    patch(fat.path, fat.fat_at, bytes(fat.fat_bytes))
+    expect(fat.path, "FAT32", files)
+
+
+def broken_long_names(folder):
+    """Long names that do not belong to their short one: the short one counts, as the specification says."""
+    fat = Fat(f"{folder}/names", 40 * MIB, "-F", "32", "-s", "1")
+    fat.directory()
+    data = content(1, 100)
+    fat.add("a long name.slb", data)
+    start = fat.cluster_at(fat.entry_cluster(fat.entry_at(b"SIGHTL~1")))
+    long = fat.entry_at(b"ALONGN~1SLB", start) - 64  # after '.' and '..' there are two entries of the name
+    whole = peek(fat.path, long, 64)
+    for at, value in ((0, b"\x43"), (0, b"\x5f"), (13, b"\0"), (32, b"\2"), (32, b"\0"),
+                      (45, b"\0"), (33, b"\0\0"), (33, b"/\0"), (33, b"\x1f\0")):
+        patch(fat.path, long, whole)
+        patch(fat.path, long + at, value)
+        code, _, found, errors = read(fat.path)
+        names = list(found)
+        assert code == 0 and not errors and names == [] if value == b"\0" and at == 32 else names == ["ALONGN~1.SLB"], \
+            (at, value, names, errors)
+    patch(fat.path, long, whole)
+    expect(fat.path, "FAT32", {"a long name.slb": data})
 
 
 def cut(folder):
@@ -467,7 +525,7 @@ def small(folder):
 
 
 GOOD = [good_fat, fragmented, many, partitions, good_exfat]
-BAD = [hostile_fat, hostile_exfat, hostile_partitions, cut, small]
+BAD = [hostile_fat, hostile_exfat, hostile_partitions, long_directory, second_table, broken_long_names, cut, small]
 
 
 def main():
