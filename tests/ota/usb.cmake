@@ -23,7 +23,7 @@ set_tests_properties(ota/usb_seeds PROPERTIES FIXTURES_SETUP usb_seeds)
 set_tests_properties(ota/usb_mutate PROPERTIES FIXTURES_REQUIRED usb_seeds SKIP_RETURN_CODE 77)
 
 add_test(NAME ota/usb_units COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/usb_units.py
-    ${PROJECT_SOURCE_DIR}/deploy/systemd)
+    ${PROJECT_SOURCE_DIR}/deploy/systemd $<TARGET_FILE:sightline-stick>)
 set_tests_properties(ota/usb_units PROPERTIES SKIP_RETURN_CODE 77)
 
 add_test(NAME ota/usb_process COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/usb_process.py
