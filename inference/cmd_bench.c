@@ -234,7 +234,8 @@ static void show_progress(const struct bench *b, long done, long runs)
 static int warm_up(struct bench *b, long *runs, struct sl_error *error)
 {
     double ours = 0, theirs = 0;
-    for (int i = 0; i < WARM_UP; i++) {
+    const long wanted = b->options->runs;
+    for (long i = 0; i < (wanted && wanted < WARM_UP ? wanted : WARM_UP); i++) {
         const int status = run_once(b, &ours, &theirs, error);
         if (status < 0)
             return status;

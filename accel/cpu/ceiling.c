@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { WINDOWS = 5 };
-#define WINDOW_S 0.004
+enum { WINDOWS = 4 };
+#define WINDOW_S 0.002
 
 // Plain C may use what every processor of the architecture has.
 static const struct {
