@@ -26,6 +26,10 @@ static void run_kernel(const struct conv *conv, const struct cpu_conv_row *row)
         conv->kernels->conv_s16(row);
     else if (conv->kind == CONV_DOT)
         conv->kernels->conv_dot(row);
+    else if (conv->kind == CONV_SDOT)
+        conv->kernels->conv_sdot(row);
+    else if (conv->kind == CONV_MATRIX)
+        conv->kernels->conv_matrix(row);
     else if (conv->kind == CONV_DEPTHWISE)
         conv->kernels->depthwise_s16(row);
     else

@@ -9,7 +9,16 @@
 
 #include "accel/cpu/compile.h"
 
-enum conv_kind { CONV_S16, CONV_DOT, CONV_F32, CONV_DEPTHWISE, CONV_WINOGRAD, CONV_KINDS };
+enum conv_kind {
+    CONV_S16,
+    CONV_DOT,
+    CONV_SDOT,
+    CONV_MATRIX,
+    CONV_F32,
+    CONV_DEPTHWISE,
+    CONV_WINOGRAD,
+    CONV_KINDS
+};
 
 struct conv_format {
     uint32_t granule;   // values of K that the kernel takes together
@@ -66,6 +75,12 @@ struct conv {
     struct cpu_add add;
     struct sl_activation after; // applied to real outputs by the driver
 };
+
+// What is xored to the input's bytes, so that they are uint8 or, for CONV_SDOT, int8.
+static inline uint8_t conv_flip(const struct conv *conv)
+{
+    return (conv->x_dtype == SL_I8) != (conv->kind == CONV_SDOT) ? 0x80 : 0;
+}
 
 // Weight of output channel `o`, tap (ky, kx), input channel `c`, centred.
 typedef float (*conv_weight)(const void *ctx, int64_t o, int64_t c, int64_t ky, int64_t kx);

@@ -18,7 +18,7 @@ size_t conv_input_bytes(const struct conv *conv)
 static void fill_padding(const struct conv *conv, unsigned char *y, int64_t pixels)
 {
     size_t bytes = (size_t)(pixels * conv->depth) * conv_formats[conv->kind].x_element;
-    int value = conv->kind == CONV_DOT ? conv->x_zero ^ (conv->x_dtype == SL_I8 ? 0x80 : 0) : 0;
+    int value = conv_formats[conv->kind].x_element == 1 ? conv->x_zero ^ conv_flip(conv) : 0;
     if (pixels > 0)
         memset(y, value & 0xFF, bytes);
 }
@@ -31,7 +31,7 @@ static void convert(const struct conv *conv, const unsigned char *x, unsigned ch
         conv->kernels->widen(x, (int16_t *)(void *)y, count, conv->x_zero, conv->x_dtype == SL_I8);
     else if (conv->kind == CONV_F32)
         memcpy(y, x, (size_t)count * sizeof(float));
-    else if (conv->x_dtype == SL_U8)
+    else if (conv_flip(conv) == 0)
         memcpy(y, x, (size_t)count);
     else
         for (int64_t i = 0; i < count; i++)
@@ -75,7 +75,7 @@ static void interleave_s16(const struct conv *conv, const uint8_t *x, int64_t pl
 static void interleave_u8(const struct conv *conv, const uint8_t *x, int64_t plane, uint8_t *y,
                           int64_t count)
 {
-    uint8_t flip = conv->x_dtype == SL_I8 ? 0x80 : 0;
+    uint8_t flip = conv_flip(conv);
     for (int64_t c = 0; c < conv->channels; c++)
         for (int64_t i = 0; i < count; i++)
             y[i * conv->depth + c] = x[c * plane + i] ^ flip;
@@ -94,7 +94,7 @@ static void prepare_plain(const struct conv_input *input, int64_t row, int64_t f
     if (conv->kind == CONV_F32)
         interleave_f32(conv, (const float *)(const void *)input->x + at, plane, (float *)(void *)y,
                        count);
-    else if (conv->kind != CONV_DOT)
+    else if (conv_formats[conv->kind].x_element == sizeof(int16_t))
         interleave_s16(conv, input->x + at, plane, (int16_t *)(void *)y, count);
     else
         interleave_u8(conv, input->x + at, plane, y, count);

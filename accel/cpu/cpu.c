@@ -58,14 +58,18 @@ static int option_isa(struct device *device, const char *value, struct sl_error 
 
 static int option_int8(struct device *device, const char *value, struct sl_error *error)
 {
-    static const char *const names[] = {
-        [CPU_INT8_S16] = "s16", [CPU_INT8_WINOGRAD] = "winograd", [CPU_INT8_DOT] = "dot"};
+    static const char *const names[] = {[CPU_INT8_S16] = "s16",
+                                        [CPU_INT8_WINOGRAD] = "winograd",
+                                        [CPU_INT8_SDOT] = "sdot",
+                                        [CPU_INT8_DOT] = "dot",
+                                        [CPU_INT8_MATRIX] = "matrix"};
     for (int i = 0; i < (int)(sizeof(names) / sizeof(*names)); i++)
         if (strcmp(value, names[i]) == 0) {
             device->int8 = i;
             return 0;
         }
-    return sl_error_set(error, -EINVAL, "option int8: expected s16, winograd or dot, found '%s'",
+    return sl_error_set(error, -EINVAL,
+                        "option int8: expected s16, winograd, sdot, dot or matrix, found '%s'",
                         value);
 }
 

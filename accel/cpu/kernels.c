@@ -10,7 +10,9 @@ void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa)
         kernels->slot = function;
 #include "accel/cpu/kernels.def"
 #undef KERNEL
-    kernels->int8 = kernels->conv_dot != cpu_conv_dot_c               ? CPU_INT8_DOT
+    kernels->int8 = kernels->conv_matrix != cpu_conv_matrix_c         ? CPU_INT8_MATRIX
+                    : kernels->conv_dot != cpu_conv_dot_c             ? CPU_INT8_DOT
+                    : kernels->conv_sdot != cpu_conv_sdot_c           ? CPU_INT8_SDOT
                     : kernels->winograd_input != cpu_winograd_input_c ? CPU_INT8_WINOGRAD
                                                                       : CPU_INT8_S16;
 }

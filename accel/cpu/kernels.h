@@ -48,7 +48,8 @@ struct cpu_segment {
 // segments s and k < s.length of the granule at runs[s.run] + p * step + (s.first + k) * granule
 // bytes, times the weights at [segment][k][CPU_BLOCK][granule]. Granules: conv_s16 two int16
 // (centred input times int16 weights), conv_dot four bytes (uint8 input times int8 weights),
-// conv_f32 one float.
+// conv_sdot four bytes (int8 times int8), conv_matrix eight bytes (uint8 times int8), conv_f32 one
+// float.
 struct cpu_conv_row {
     const void *const *runs;
     const struct cpu_segment *segments;
@@ -68,7 +69,7 @@ struct cpu_quant {
 };
 
 typedef void cpu_conv_s16_fn(const struct cpu_conv_row *row);
-typedef cpu_conv_s16_fn cpu_conv_dot_fn, cpu_conv_f32_fn;
+typedef cpu_conv_s16_fn cpu_conv_dot_fn, cpu_conv_sdot_fn, cpu_conv_matrix_fn, cpu_conv_f32_fn;
 // y[i] = x[i] - zero
 typedef void cpu_widen_fn(const uint8_t *x, int16_t *y, int64_t count, int32_t zero,
                           uint32_t is_signed);
@@ -149,13 +150,21 @@ struct cpu_gather {
 typedef void cpu_gather_fn(const struct cpu_gather *job);
 
 // What dense INT8 convolutions are computed with, where the layer allows it; conv_s16 takes all.
-enum cpu_int8 { CPU_INT8_S16, CPU_INT8_WINOGRAD, CPU_INT8_DOT };
+enum cpu_int8 {
+    CPU_INT8_S16,
+    CPU_INT8_WINOGRAD,
+    CPU_INT8_SDOT,
+    CPU_INT8_DOT,
+    CPU_INT8_MATRIX,
+};
 
 struct cpu_kernels {
     enum cpu_isa isa; // the best that is allowed
     enum cpu_int8 int8;
     cpu_conv_s16_fn *conv_s16;
     cpu_conv_dot_fn *conv_dot;
+    cpu_conv_sdot_fn *conv_sdot;
+    cpu_conv_matrix_fn *conv_matrix;
     cpu_conv_f32_fn *conv_f32;
     cpu_widen_fn *widen;
     cpu_widen_planes_fn *widen_planes;

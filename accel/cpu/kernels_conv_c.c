@@ -2,6 +2,7 @@
 #include "accel/cpu/kernels.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 static float clamp(float x, float low, float high)
@@ -88,7 +89,8 @@ void cpu_depthwise_s16_c(const struct cpu_conv_row *row)
     }
 }
 
-void cpu_conv_dot_c(const struct cpu_conv_row *row)
+// `is_signed`: the input is int8.
+static inline void dot(const struct cpu_conv_row *row, uint32_t granule, bool is_signed)
 {
     for (int64_t p = 0; p < row->pixels; p++) {
         int32_t sums[CPU_BLOCK];
@@ -97,14 +99,31 @@ void cpu_conv_dot_c(const struct cpu_conv_row *row)
             sums[o] = row->epilogue->bias[o];
         for (uint32_t i = 0; i < row->n_segments; i++) {
             const struct cpu_segment *s = &row->segments[i];
-            const uint8_t *x = input(row, s, 4, p);
-            for (uint32_t k = 0; k < s->length; k++, x += 4, w += 4 * CPU_BLOCK)
+            const uint8_t *x = input(row, s, granule, p);
+            for (uint32_t k = 0; k < s->length; k++, x += granule)
                 for (int o = 0; o < CPU_BLOCK; o++)
-                    for (int j = 0; j < 4; j++)
-                        sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)(x[j] * w[4 * o + j]));
+                    for (uint32_t j = 0; j < granule; j++, w++) {
+                        int32_t value = is_signed ? (int8_t)x[j] : x[j];
+                        sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)(value * *w));
+                    }
         }
         cpu_store_sums_c(row, p, sums);
     }
+}
+
+void cpu_conv_dot_c(const struct cpu_conv_row *row)
+{
+    dot(row, 4, false);
+}
+
+void cpu_conv_sdot_c(const struct cpu_conv_row *row)
+{
+    dot(row, 4, true);
+}
+
+void cpu_conv_matrix_c(const struct cpu_conv_row *row)
+{
+    dot(row, 8, false);
 }
 
 void cpu_conv_f32_c(const struct cpu_conv_row *row)

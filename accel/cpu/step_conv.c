@@ -93,13 +93,27 @@ static bool is_depthwise(const struct sl_node *node, const struct sl_tensor *x,
     return node->attrs.conv.group == x->dims[1] && x->dims[1] == y->dims[1] && x->dims[1] > 1;
 }
 
+static enum conv_kind bytes_kind(enum cpu_int8 int8)
+{
+    switch (int8) {
+    case CPU_INT8_DOT:
+        return CONV_DOT;
+    case CPU_INT8_SDOT:
+        return CONV_SDOT;
+    case CPU_INT8_MATRIX:
+        return CONV_MATRIX;
+    default:
+        return CONV_S16;
+    }
+}
+
 bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uint32_t w_axis,
                    enum conv_kind *kind)
 {
     const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
     const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
     if (is_integer(c, node, w_axis)) {
-        *kind = c->kernels->int8 == CPU_INT8_DOT && weights_are_int8(w) ? CONV_DOT : CONV_S16;
+        *kind = weights_are_int8(w) ? bytes_kind(c->kernels->int8) : CONV_S16;
         return !sl_is_quantised(y) || is_clamp(node->activation.kind);
     }
     *kind = CONV_F32;
@@ -169,7 +183,7 @@ static void set_geometry(struct cpu_compiler *c, const struct sl_node *node, str
     }
 }
 
-// conv_dot reads bytes that are not centred: what their zero point adds goes into the bias.
+// Dot products read bytes that are not centred: what their zero point adds goes into the bias.
 static int32_t sum_of_weights(const struct conv *conv, conv_weight weight, const void *ctx,
                               int64_t o)
 {
@@ -191,10 +205,12 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
     float *multiplier = cpu_take(c, (size_t)conv->out_padded, sizeof(*multiplier));
     if (!bias || !multiplier)
         return cpu_no_memory(c);
+    bool bytes = conv_formats[conv->kind].x_element == 1;
     int32_t zero = conv->x_zero + (conv->x_dtype == SL_I8 ? 128 : 0);
+    zero -= conv->kind == CONV_SDOT ? 128 : 0;
     for (int64_t o = 0; o < conv->out_channels; o++) {
         bias[o] = b ? ((const int32_t *)b->data)[o] : 0;
-        if (conv->kind == CONV_DOT)
+        if (bytes)
             bias[o] = (int32_t)((uint32_t)bias[o] -
                                 (uint32_t)zero * (uint32_t)sum_of_weights(conv, weight, ctx, o));
         multiplier[o] = x->quant.scale[0] * quant->scale[quant->count > 1 ? o : 0];
@@ -315,8 +331,10 @@ static int want_values(struct cpu_compiler *c, const struct sl_node *node, struc
 static const char *kernel_name(const struct conv *conv)
 {
     static const char *const names[2][CONV_KINDS] = {
-        {"conv_s16", "conv_dot", "conv_f32", "depthwise_s16", "winograd"},
-        {"conv_s16+add", "conv_dot+add", "", "depthwise_s16+add", "winograd+add"},
+        {"conv_s16", "conv_dot", "conv_sdot", "conv_matrix", "conv_f32", "depthwise_s16",
+         "winograd"},
+        {"conv_s16+add", "conv_dot+add", "conv_sdot+add", "conv_matrix+add", "",
+         "depthwise_s16+add", "winograd+add"},
     };
     return names[conv->residual != CPU_NONE][conv->kind];
 }

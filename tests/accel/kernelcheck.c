@@ -222,6 +222,18 @@ static void check_conv_dot(struct round *round, struct guard *guard)
     run_conv(round, guard, &c);
 }
 
+static void check_conv_sdot(struct round *round, struct guard *guard)
+{
+    check_conv_dot(round, guard);
+}
+
+static void check_conv_matrix(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    make_conv(round, guard, &c, false, 1, 8);
+    run_conv(round, guard, &c);
+}
+
 static void check_conv_f32(struct round *round, struct guard *guard)
 {
     struct conv_case c;

@@ -280,11 +280,18 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
     }
 }
 
+// Emulated machines are some fifteen times slower.
+#ifdef SL_EMULATED
+enum { NETWORKS = 4, PRODUCTS = 8 };
+#else
+enum { NETWORKS = 60, PRODUCTS = 120 };
+#endif
+
 static void check_many(uint32_t dtype, int count)
 {
-    static const char *const configs[] = {"cpu,isa=c",     "cpu",
-                                          "cpu,threads=3", "cpu,int8=s16",
-                                          "cpu,int8=dot",  "cpu,isa=c,int8=winograd"};
+    static const char *const configs[] = {
+        "cpu,isa=c",    "cpu",           "cpu,threads=3",   "cpu,int8=s16",
+        "cpu,int8=dot", "cpu,int8=sdot", "cpu,int8=matrix", "cpu,isa=c,int8=winograd"};
     for (int i = 0; i < count; i++)
         for (size_t k = 0; k < sizeof(configs) / sizeof(*configs); k++) {
             struct network net;
@@ -298,19 +305,19 @@ static void check_many(uint32_t dtype, int count)
 static void test_uint8_networks(void **state)
 {
     (void)state;
-    check_many(SL_U8, 60);
+    check_many(SL_U8, NETWORKS);
 }
 
 static void test_int8_networks(void **state)
 {
     (void)state;
-    check_many(SL_I8, 60);
+    check_many(SL_I8, NETWORKS);
 }
 
 static void test_real_networks(void **state)
 {
     (void)state;
-    check_many(SL_F32, 60);
+    check_many(SL_F32, NETWORKS);
 }
 
 // Rows times a constant matrix: Gemm with either orientation, MatMul.
@@ -345,7 +352,7 @@ static void test_products(void **state)
 {
     (void)state;
     static const uint32_t dtypes[] = {SL_U8, SL_I8, SL_F32};
-    for (uint64_t seed = 0; seed < 120; seed++) {
+    for (uint64_t seed = 0; seed < PRODUCTS; seed++) {
         struct network net;
         product_network(&net, seed, dtypes[seed % 3]);
         check_network(&net, seed % 2 ? "cpu,int8=dot" : "cpu,threads=2", seed);

@@ -35,10 +35,12 @@ void cpu_widen_planes_neon(const uint8_t *x, int64_t plane, int64_t channels, in
         int16x8x4_t v;
         for (int64_t c = 0; c < 4; c++)
             v.val[c] = c < channels ? centred_words(x + c * plane + i, centre, is_signed) : centre;
+        const int16x8x2_t two = {{v.val[0], v.val[1]}};
+        const int16x8x3_t three = {{v.val[0], v.val[1], v.val[2]}};
         if (channels == 2)
-            vst2q_s16(y + 2 * i, (int16x8x2_t){{v.val[0], v.val[1]}});
+            vst2q_s16(y + 2 * i, two);
         else if (channels == 3)
-            vst3q_s16(y + 3 * i, (int16x8x3_t){{v.val[0], v.val[1], v.val[2]}});
+            vst3q_s16(y + 3 * i, three);
         else
             vst4q_s16(y + 4 * i, v);
     }
