@@ -284,7 +284,7 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
 #ifdef SL_EMULATED
 enum { NETWORKS = 4, PRODUCTS = 8 };
 #else
-enum { NETWORKS = 60, PRODUCTS = 120 };
+enum { NETWORKS = 45, PRODUCTS = 120 };
 #endif
 
 static void check_many(uint32_t dtype, int count)
