@@ -47,7 +47,7 @@ int bench_peer_run(struct bench_peer *peer, struct sl_error *error);
 // How the last outputs of the program differ from the peer's for the same inputs. Quantised outputs
 // and those that are dequantised from them must be equal byte for byte. Others were computed in
 // real numbers, in another order: they count as equal within BENCH_TOLERANCE of the greatest value.
-#define BENCH_TOLERANCE 1e-4
+#define BENCH_TOLERANCE 1e-3
 struct bench_difference {
     uint64_t values, differing, differing_bytes;
     double max_difference;

@@ -12,7 +12,7 @@ double bench_median(const struct bench_times *times)
 
 double bench_p99(const struct bench_times *times)
 {
-    return times->ms[(times->count - 1) * 99 / 100];
+    return times->ms[(times->count * 99 + 99) / 100 - 1];
 }
 
 static double gmacs(const struct bench_report *r)

@@ -167,12 +167,16 @@ static void backend_option(const char *config, const char *key, char *out, size_
             snprintf(out, size, "%.*s", (int)strcspn(at + length + 2, ","), at + length + 2);
 }
 
+// The best set of the machine that `isa=` allows, as the back end has it.
 static enum cpu_isa isa_in_use(const char *config)
 {
     char name[32];
-    enum cpu_isa isa, best = cpu_isa_best();
+    enum cpu_isa cap, isa = cpu_isa_best();
     backend_option(config, "isa", name, sizeof(name));
-    return cpu_isa_parse(name, &isa) && isa < best ? isa : best;
+    if (cpu_isa_parse(name, &cap))
+        while (isa > CPU_C && (isa > cap || !(cpu_isa_sets() & 1u << isa)))
+            isa--;
+    return isa;
 }
 
 static int load(struct bench *b, const char *path, struct sl_error *error)

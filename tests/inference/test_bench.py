@@ -74,6 +74,8 @@ class Alone(unittest.TestCase):
     def test_the_environment_caps_the_instruction_set(self):
         row = json.loads(bench("--model", PCB, "--runs", 1, "--json", SIGHTLINE_CPU="c").stdout)
         self.assertEqual(row["isa"], "c")
+        row = json.loads(bench("--model", PCB, "--runs", 1, "--json", "--backend", "cpu,isa=c").stdout)
+        self.assertEqual(row["isa"], "c")
 
 
 class Refusals(unittest.TestCase):

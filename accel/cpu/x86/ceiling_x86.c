@@ -86,12 +86,14 @@ struct tile_config {
 FOR("amx-tile,amx-int8") double cpu_ceiling_amx(long rounds)
 {
     struct tile_config config __attribute__((aligned(64)));
+    struct tile_config before __attribute__((aligned(64)));
     memset(&config, 0, sizeof(config));
     config.palette = 1;
     for (int i = 0; i < 8; i++) {
         config.columns[i] = 64;
         config.rows[i] = 16;
     }
+    _tile_storeconfig(&before);
     _tile_loadconfig(&config);
     _tile_zero(0);
     _tile_zero(1);
@@ -107,6 +109,6 @@ FOR("amx-tile,amx-int8") double cpu_ceiling_amx(long rounds)
         _tile_dpbusd(2, 5, 6);
         _tile_dpbusd(3, 5, 7);
     }
-    _tile_release();
+    _tile_loadconfig(&before);
     return 4 * 16 * 16 * 64;
 }
