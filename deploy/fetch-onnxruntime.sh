@@ -59,7 +59,7 @@ mkdir -p "$dir"
 work=$(mktemp -d "$dir/.fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-(cd "$work" && npm pack --silent --ignore-scripts "onnxruntime-node@$version" >/dev/null) ||
+(cd "$work" && npm pack --silent --ignore-scripts --fetch-retries=1 "onnxruntime-node@$version" >/dev/null) ||
     fail "npm could not fetch onnxruntime-node $version"
 tar -xOzf "$work/onnxruntime-node-$version.tgz" \
     "package/bin/napi-v6/linux/$arch/$library" >"$work/$library" ||
