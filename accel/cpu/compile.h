@@ -31,6 +31,7 @@ int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_average_pool(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_concat(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_real(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_planes(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_reference(struct cpu_compiler *c, const struct sl_node *node); // takes everything
 
@@ -78,6 +79,9 @@ static inline int64_t cpu_round_channels(int64_t channels)
 // one like y.
 int cpu_fill_table(struct cpu_compiler *c, const struct sl_node *node, const struct sl_tensor *x,
                    const struct sl_tensor *y, uint8_t table[256]);
+
+// A function that the float32 kernels know; false: not this one.
+bool cpu_real_function(const struct sl_activation *f, struct cpu_unary *unary);
 
 // Add of two 8-bit tensors of the same dimensions, one scale each, with no activation but a clamp.
 bool cpu_is_plain_sum(const struct cpu_compiler *c, const struct sl_node *node);

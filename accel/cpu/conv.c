@@ -32,6 +32,8 @@ static void run_kernel(const struct conv *conv, const struct cpu_conv_row *row)
         conv->kernels->conv_matrix(row);
     else if (conv->kind == CONV_DEPTHWISE)
         conv->kernels->depthwise_s16(row);
+    else if (conv->kind == CONV_DEPTHWISE_F32)
+        conv->kernels->depthwise_f32(row);
     else
         conv->kernels->conv_f32(row);
 }
@@ -78,7 +80,7 @@ static void compute_block(const struct conv *conv, const struct band *band, int6
         row.y = band->y + (size_t)i * row_bytes + (size_t)first * conv->y_element;
         if (band->residual)
             epilogue.residual = band->residual + (size_t)i * row_bytes + first;
-        if (conv->kind == CONV_DEPTHWISE) {
+        if (conv_is_depthwise(conv->kind)) {
             shift_runs(conv, band->runs[i], block, shifted);
             row.runs = shifted;
         }
@@ -86,13 +88,10 @@ static void compute_block(const struct conv *conv, const struct band *band, int6
     }
 }
 
-static void apply_activation(const struct conv *conv, float *y, int64_t rows)
+void conv_activate(const struct conv *conv, void *y, int64_t rows)
 {
-    if (conv->after.kind == SL_ACT_NONE)
-        return;
-    for (int64_t p = 0; p < rows * conv->out[1]; p++)
-        for (int64_t c = 0; c < conv->out_channels; c++)
-            y[p * conv->out_padded + c] = sl_activate(&conv->after, y[p * conv->out_padded + c]);
+    if (conv->activates)
+        conv->kernels->unary_f32(&conv->after, y, y, rows * conv->out[1] * conv->out_padded);
 }
 
 static void compute_band(const struct conv_input *input, int64_t oy, struct band *band)
@@ -102,7 +101,7 @@ static void compute_band(const struct conv_input *input, int64_t oy, struct band
         find_runs(input, oy + i, band->runs[i]);
     for (int64_t b = 0; b < conv->blocks; b++)
         compute_block(conv, band, b);
-    apply_activation(conv, (float *)(void *)band->y, band->rows);
+    conv_activate(conv, band->y, band->rows);
 }
 
 void conv_rows(const struct conv *conv, const struct conv_memory *memory, int64_t n, int64_t first,

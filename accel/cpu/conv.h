@@ -16,9 +16,18 @@ enum conv_kind {
     CONV_MATRIX,
     CONV_F32,
     CONV_DEPTHWISE,
+    CONV_DEPTHWISE_F32,
     CONV_WINOGRAD,
     CONV_KINDS
 };
+static inline bool conv_is_depthwise(enum conv_kind kind)
+{
+    return kind == CONV_DEPTHWISE || kind == CONV_DEPTHWISE_F32;
+}
+static inline bool conv_is_real(enum conv_kind kind)
+{
+    return kind == CONV_F32 || kind == CONV_DEPTHWISE_F32;
+}
 
 struct conv_format {
     uint32_t granule;   // values of K that the kernel takes together
@@ -73,7 +82,8 @@ struct conv {
     struct cpu_epilogue epilogue; // without the pointers into bias and multiplier
     uint32_t residual;            // value that is added to the result, CPU_NONE: none
     struct cpu_add add;
-    struct sl_activation after; // applied to real outputs by the driver
+    bool activates; // real outputs go through `after`
+    struct cpu_unary after;
 };
 
 // What is xored to the input's bytes, so that they are uint8 or, for CONV_SDOT, int8.
@@ -107,6 +117,9 @@ struct conv_input conv_input_begin(const struct conv *conv, const struct conv_me
                                    int64_t n);
 // The prepared row, which may lie outside the picture; it stays while `ring` rows are used.
 const unsigned char *conv_input_row(const struct conv_input *input, int64_t row);
+
+// What is left to do for rows of real outputs at y.
+void conv_activate(const struct conv *conv, void *y, int64_t rows);
 
 // Winograd's convolution: what conv_layout, conv_scratch_bytes and run_rows do for it.
 void winograd_layout(struct conv *conv);

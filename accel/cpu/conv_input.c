@@ -29,7 +29,7 @@ static void convert(const struct conv *conv, const unsigned char *x, unsigned ch
 {
     if (conv_formats[conv->kind].x_element == sizeof(int16_t))
         conv->kernels->widen(x, (int16_t *)(void *)y, count, conv->x_zero, conv->x_dtype == SL_I8);
-    else if (conv->kind == CONV_F32)
+    else if (conv_is_real(conv->kind))
         memcpy(y, x, (size_t)count * sizeof(float));
     else if (conv_flip(conv) == 0)
         memcpy(y, x, (size_t)count);
@@ -91,7 +91,7 @@ static void prepare_plain(const struct conv_input *input, int64_t row, int64_t f
                                     count, conv->x_zero, conv->x_dtype == SL_I8);
         return;
     }
-    if (conv->kind == CONV_F32)
+    if (conv_is_real(conv->kind))
         interleave_f32(conv, (const float *)(const void *)input->x + at, plane, (float *)(void *)y,
                        count);
     else if (conv_formats[conv->kind].x_element == sizeof(int16_t))

@@ -2,8 +2,14 @@
 #include "accel/cpu/conv.h"
 
 const struct conv_format conv_formats[CONV_KINDS] = {
-    [CONV_S16] = {2, 2, 2, 4},      [CONV_DOT] = {4, 1, 1, 4}, [CONV_SDOT] = {4, 1, 1, 4},
-    [CONV_MATRIX] = {8, 1, 1, 2},   [CONV_F32] = {1, 4, 4, 0}, [CONV_DEPTHWISE] = {1, 2, 2, 1},
+    // granule, bytes of input and weight, granules left out together
+    [CONV_S16] = {2, 2, 2, 4},
+    [CONV_DOT] = {4, 1, 1, 4},
+    [CONV_SDOT] = {4, 1, 1, 4},
+    [CONV_MATRIX] = {8, 1, 1, 2},
+    [CONV_F32] = {1, 4, 4, 0},
+    [CONV_DEPTHWISE] = {1, 2, 2, 1},
+    [CONV_DEPTHWISE_F32] = {1, 4, 4, 0},
     [CONV_WINOGRAD] = {2, 2, 2, 4},
 };
 
@@ -39,7 +45,7 @@ bool conv_layout(struct conv *conv)
 {
     const struct conv_format *format = &conv_formats[conv->kind];
     int64_t granule = format->granule;
-    bool depthwise = conv->kind == CONV_DEPTHWISE;
+    bool depthwise = conv_is_depthwise(conv->kind);
     conv->merged = conv->dilation[1] == 1 && !depthwise;
     conv->depth = conv->merged ? conv->channels : round_up(conv->channels, granule);
     conv->depth = depthwise ? conv->padded : conv->depth;

@@ -6,7 +6,7 @@
 
 static void store_weight(const struct conv *conv, void *packed, size_t at, float value)
 {
-    if (conv->kind == CONV_F32)
+    if (conv_is_real(conv->kind))
         ((float *)packed)[at] = value;
     else if (conv->kind == CONV_S16 || conv->kind == CONV_DEPTHWISE)
         ((int16_t *)packed)[at] = (int16_t)value;
@@ -20,7 +20,7 @@ static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_
     int64_t granule = conv_formats[conv->kind].granule;
     int64_t run = conv->merged ? ky : ky * conv->kernel[1] + kx;
     int64_t value = conv->merged ? kx * conv->depth + c : c;
-    value = conv->kind == CONV_DEPTHWISE ? 0 : value;
+    value = conv_is_depthwise(conv->kind) ? 0 : value;
     int64_t at = run * conv->run_length + value / granule;
     return (size_t)((at * CPU_BLOCK + o % CPU_BLOCK) * granule + value % granule);
 }

@@ -94,10 +94,28 @@ typedef void cpu_accumulate_q8_fn(const uint8_t *x, int32_t *sums, int64_t count
 typedef void cpu_rescale_q8_fn(const struct cpu_quant *quant, float multiplier, const int32_t *sums,
                                uint8_t *y, int64_t count);
 typedef void cpu_max_f32_fn(const float *x, float *y, int64_t count);
+
+// y[i] = f(x[i]) on real numbers; NaN stays NaN. x and y may be the same.
+struct cpu_unary {
+    enum {
+        CPU_CLAMP, // to [alpha, beta]
+        CPU_LEAKY, // alpha x below 0
+        CPU_SIGMOID,
+        CPU_SILU,
+        CPU_HARD_SIGMOID, // alpha x + beta, clamped to [0, 1]
+        CPU_HARD_SWISH,
+    } kind;
+    float alpha, beta;
+};
+typedef void cpu_unary_f32_fn(const struct cpu_unary *f, const float *x, float *y, int64_t count);
+enum cpu_binary { CPU_ADD, CPU_SUB, CPU_MUL, CPU_DIV };
+typedef void cpu_binary_f32_fn(enum cpu_binary kind, const float *a, const float *b, float *y,
+                               int64_t count);
 // A convolution row in which every output channel reads its own input channel: segment s is the
 // single tap runs[s.run], weights are [segment][CPU_BLOCK] int16, and the input of output pixel p,
 // channel i stands at runs[s.run] + p * step + 2 i bytes.
-typedef cpu_conv_s16_fn cpu_depthwise_s16_fn;
+// depthwise_f32: the same with float32 values and weights.
+typedef cpu_conv_s16_fn cpu_depthwise_s16_fn, cpu_depthwise_f32_fn;
 
 // Winograd's F(2x2, 3x3) in integers: with B^T = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1],
 // 2 G = [2 0 0; 1 1 1; 1 -1 1; 0 0 2] and A^T = [1 1 1 0; 0 1 -1 -1], a tile of 2 x 2 outputs is
@@ -180,6 +198,9 @@ struct cpu_kernels {
     cpu_winograd_input_fn *winograd_input;
     cpu_winograd_output_fn *winograd_output;
     cpu_gather_fn *gather;
+    cpu_depthwise_f32_fn *depthwise_f32;
+    cpu_unary_f32_fn *unary_f32;
+    cpu_binary_f32_fn *binary_f32;
 };
 
 #define KERNEL(slot, isa, function) cpu_##slot##_fn function;

@@ -261,15 +261,25 @@ struct gather_state {
     size_t y_step;
 };
 
+// Channels that follow each other in the source are copied together.
 static void gather_words(const struct gather_state *s, const struct cpu_gather *job)
 {
-    for (int64_t p = 0; p < job->pixels; p++)
-        for (uint32_t i = 0; i < s->channels; i++) {
-            const struct plane *plane = &s->planes[i];
-            size_t at = (size_t)p * job->x_steps[plane->tensor] + plane->channel * s->element;
-            memcpy(job->y + (size_t)p * job->y_step + i * s->element, job->x[plane->tensor] + at,
-                   s->element);
+    for (uint32_t i = 0, count; i < s->channels; i += count) {
+        const struct plane *first = &s->planes[i];
+        for (count = 1; i + count < s->channels; count++)
+            if (first[count].tensor != first->tensor ||
+                first[count].channel != first->channel + count)
+                break;
+        const uint32_t *x = (const uint32_t *)(const void *)job->x[first->tensor] + first->channel;
+        uint32_t *y = (uint32_t *)(void *)job->y + i;
+        size_t x_step = job->x_steps[first->tensor] / 4, y_step = job->y_step / 4;
+        for (int64_t p = 0; p < job->pixels; p++, x += x_step, y += y_step) {
+            if (count == 1)
+                *y = *x;
+            else
+                memcpy(y, x, count * sizeof(*y));
         }
+    }
 }
 
 static int run_gather(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
@@ -288,7 +298,7 @@ static int run_gather(const struct cpu_program *program, const struct cpu_step *
                              .pixels = cpu_share(s->pixels, part + 1, parts) - first,
                              .y = (uint8_t *)cpu_data(program, s->y) + (size_t)first * s->y_step,
                              .y_step = s->y_step};
-    if (s->element == 1)
+    if (s->element == sizeof(uint8_t))
         s->kernels->gather(&job);
     else
         gather_words(s, &job);

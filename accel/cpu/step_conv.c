@@ -112,12 +112,15 @@ bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uin
 {
     const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
     const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
+    struct cpu_unary unused;
     if (is_integer(c, node, w_axis)) {
         *kind = weights_are_int8(w) ? bytes_kind(c->kernels->int8) : CONV_S16;
-        return !sl_is_quantised(y) || is_clamp(node->activation.kind);
+        return is_clamp(node->activation.kind) ||
+               (!sl_is_quantised(y) && cpu_real_function(&node->activation, &unused));
     }
     *kind = CONV_F32;
-    return x->dtype == SL_F32 && w->dtype == SL_F32 && y->dtype == SL_F32 &&
+    return (is_clamp(node->activation.kind) || cpu_real_function(&node->activation, &unused)) &&
+           x->dtype == SL_F32 && w->dtype == SL_F32 && y->dtype == SL_F32 &&
            (!b || b->dtype == SL_F32);
 }
 
@@ -152,12 +155,12 @@ static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, stru
         return false;
     if (!cpu_conv_kind(c, node, 0, &conv->kind))
         return false;
-    if (conv->kind != CONV_F32 && is_depthwise(node, x, y))
-        conv->kind = CONV_DEPTHWISE;
+    if (is_depthwise(node, x, y))
+        conv->kind = conv->kind == CONV_F32 ? CONV_DEPTHWISE_F32 : CONV_DEPTHWISE;
     if (conv->kind == CONV_S16 && c->kernels->int8 == CPU_INT8_WINOGRAD && suits_winograd(c, node))
         conv->kind = CONV_WINOGRAD;
     // Packed densely, most weights of many groups would be zero.
-    return conv->kind == CONV_DEPTHWISE || node->attrs.conv.group <= 8;
+    return conv_is_depthwise(conv->kind) || node->attrs.conv.group <= 8;
 }
 
 static void set_geometry(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
@@ -258,8 +261,9 @@ static void set_epilogue(const struct sl_node *node, const struct sl_tensor *y, 
         e->low = activation->alpha;
         e->high = activation->beta;
     }
-    if (!is_clamp(activation->kind))
-        conv->after = *activation;
+    conv->activates = !is_clamp(activation->kind);
+    if (conv->activates)
+        cpu_real_function(activation, &conv->after);
 }
 
 int cpu_conv_constants(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv,
@@ -269,8 +273,8 @@ int cpu_conv_constants(struct cpu_compiler *c, const struct sl_node *node, struc
     if (status)
         return status;
     set_epilogue(node, cpu_out(c, node), conv);
-    return conv->kind == CONV_F32 ? set_real_bias(c, node, conv)
-                                  : set_integer_constants(c, node, conv, weight, ctx);
+    return conv_is_real(conv->kind) ? set_real_bias(c, node, conv)
+                                    : set_integer_constants(c, node, conv, weight, ctx);
 }
 
 // How far behind a convolution its sum may stand.
@@ -302,7 +306,7 @@ static uint32_t take_sum(struct cpu_compiler *c, const struct sl_node *node, str
 {
     uint32_t at;
     const struct sl_node *sum = NULL;
-    if (conv->kind != CONV_F32 && sl_is_quantised(cpu_out(c, node)))
+    if (!conv_is_real(conv->kind) && sl_is_quantised(cpu_out(c, node)))
         sum = find_sum(c, node, &at, other);
     if (!sum) {
         *other = SL_NO_TENSOR;
@@ -318,7 +322,7 @@ static uint32_t take_sum(struct cpu_compiler *c, const struct sl_node *node, str
 static int want_values(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
 {
     uint32_t other = SL_NO_TENSOR, output = take_sum(c, node, conv, &other);
-    bool direct = conv->channels <= 4 && conv->kind != CONV_DEPTHWISE &&
+    bool direct = conv->channels <= 4 && !conv_is_depthwise(conv->kind) &&
                   cpu_has(c, node->inputs[0], CPU_PLAIN);
     conv->x_layout = direct ? CPU_PLAIN : CPU_NHWC;
     conv->residual = CPU_NONE;
@@ -332,9 +336,9 @@ static const char *kernel_name(const struct conv *conv)
 {
     static const char *const names[2][CONV_KINDS] = {
         {"conv_s16", "conv_dot", "conv_sdot", "conv_matrix", "conv_f32", "depthwise_s16",
-         "winograd"},
+         "depthwise_f32", "winograd"},
         {"conv_s16+add", "conv_dot+add", "conv_sdot+add", "conv_matrix+add", "",
-         "depthwise_s16+add", "winograd+add"},
+         "depthwise_s16+add", "", "winograd+add"},
     };
     return names[conv->residual != CPU_NONE][conv->kind];
 }

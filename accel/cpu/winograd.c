@@ -147,5 +147,6 @@ void winograd_rows(const struct conv *conv, const struct conv_memory *memory, in
             multiply(&chunk, &conv->weights[b]);
             transform_output(&chunk, b);
         }
+        conv_activate(conv, chunk.y, chunk.end - chunk.first);
     }
 }

@@ -412,6 +412,52 @@ static void check_gather(struct round *round, struct guard *guard)
     RUN_BOTH(round, cpu_gather_fn, want, have, bytes, (job.y = y, &job));
 }
 
+static void check_depthwise_f32(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    uint32_t n_runs = (uint32_t)size(round, 25, 9);
+    int64_t pixels = size(round, 40, 80);
+    size_t step = 4 * CPU_BLOCK * (size_t)size(round, 3, 2);
+    size_t bytes = (size_t)(pixels - 1) * step + 4 * CPU_BLOCK;
+    make_epilogue(round, guard, &c.epilogue);
+    c.epilogue.to_real = 1;
+    for (uint32_t r = 0; r < n_runs; r++)
+        c.runs[r] = random_reals(round, guard, bytes / sizeof(float), 1.0f);
+    c.row = (struct cpu_conv_row){.runs = c.runs,
+                                  .step = step,
+                                  .pixels = pixels,
+                                  .epilogue = &c.epilogue,
+                                  .y_step = output_bytes(&c.epilogue)};
+    make_segments(round, &c, n_runs, 1);
+    c.row.weights = random_reals(round, guard, c.n_granules * CPU_BLOCK, 1.0f);
+    run_conv(round, guard, &c);
+}
+
+static void check_unary_f32(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    float *x = random_reals(round, guard, (size_t)count, 12.0f);
+    struct cpu_unary f = {(unsigned)random_in(round->random, CPU_CLAMP, CPU_HARD_SWISH), -1.5f,
+                          2.5f};
+    static const float odd[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e30f, -1e30f, 89.0f};
+    for (int i = 0; i < 4; i++)
+        x[random_in(round->random, 0, count - 1)] = odd[random_in(round->random, 0, 7)];
+    size_t bytes = (size_t)count * sizeof(float);
+    void *want = guard_take(guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_unary_f32_fn, want, have, bytes, &f, x, y, count);
+}
+
+static void check_binary_f32(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    const float *a = random_reals(round, guard, (size_t)count, 12.0f);
+    const float *b = random_reals(round, guard, (size_t)count, 12.0f);
+    enum cpu_binary kind = (enum cpu_binary)random_in(round->random, CPU_ADD, CPU_DIV);
+    size_t bytes = (size_t)count * sizeof(float);
+    void *want = guard_take(guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_binary_f32_fn, want, have, bytes, kind, a, b, y, count);
+}
+
 static void check_max_q8(struct round *round, struct guard *guard)
 {
     int64_t count = size(round, 200, 4096);

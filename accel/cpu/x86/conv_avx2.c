@@ -33,7 +33,8 @@ INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int co
     for (uint32_t i = 0; i < row->n_segments; i++) {
         const struct cpu_segment *s = &row->segments[i];
         const char *x = tap(row, s, first);
-        TWICE for (uint32_t k = 0; k < s->length; k++, x += 4, w += 2) {
+        TWICE for (uint32_t k = 0; k < s->length; k++, x += 4, w += 2)
+        {
             __m256i w0 = _mm256_load_si256(w), w1 = _mm256_load_si256(w + 1);
             UNROLLED for (int p = 0; p < count; p++)
             {
@@ -58,7 +59,8 @@ INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int co
     for (uint32_t i = 0; i < row->n_segments; i++) {
         const struct cpu_segment *s = &row->segments[i];
         const char *x = tap(row, s, first);
-        TWICE for (uint32_t k = 0; k < s->length; k++, x += 4, w += CPU_BLOCK) {
+        TWICE for (uint32_t k = 0; k < s->length; k++, x += 4, w += CPU_BLOCK)
+        {
             __m256 w0 = _mm256_load_ps(w), w1 = _mm256_load_ps(w + 8);
             UNROLLED for (int p = 0; p < count; p++)
             {
