@@ -33,7 +33,8 @@ struct conv_format {
     uint32_t granule;   // values of K that the kernel takes together
     uint32_t x_element; // bytes of a prepared input value
     uint32_t w_element;
-    uint32_t unit; // granules that are left out together where their weights are zero; 0: never
+    uint32_t unit; // granules that are left out together where their weights are zero; 0: never.
+                   // For CONV_DOT no fewer than what the kernel takes together.
 };
 extern const struct conv_format conv_formats[CONV_KINDS];
 
@@ -73,6 +74,7 @@ struct conv {
     int64_t band;     // output rows that one block of weights computes before the next comes
     int64_t ring;     // prepared rows that are kept
     uint32_t n_runs, run_length;
+    uint32_t unit;      // granules that are left out together; 0: never
     size_t block_bytes; // of packed weights, were none left out
 
     const struct conv_block *weights; // of each block of output channels

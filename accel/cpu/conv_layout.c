@@ -58,7 +58,10 @@ bool conv_layout(struct conv *conv)
         conv->depth > 1 << 16 || reach > 1 << 12)
         return false;
     conv->n_runs = (uint32_t)runs;
-    conv->run_length = (uint32_t)(round_up(values, granule) / granule);
+    // Where a run is rounded up to whole tiles, its end reads on into the row's slack.
+    uint32_t whole = conv->kind == CONV_DOT ? conv->kernels->dot_whole : 1;
+    conv->unit = format->unit < whole && format->unit ? whole : format->unit;
+    conv->run_length = (uint32_t)(round_up(values, granule * whole) / granule);
     conv->row_bytes = conv_row_bytes(conv);
     conv->blocks = round_up(conv->out_channels, CPU_BLOCK) / CPU_BLOCK;
     conv->out_padded = conv->blocks * CPU_BLOCK;

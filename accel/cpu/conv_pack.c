@@ -99,13 +99,13 @@ static void leave_out(const struct conv *conv, unsigned char *packed, struct pac
 {
     const struct conv_format *format = &conv_formats[conv->kind];
     size_t granule = (size_t)format->granule * CPU_BLOCK * format->w_element;
-    uint32_t unit = format->unit ? format->unit : conv->run_length;
+    uint32_t unit = conv->unit ? conv->unit : conv->run_length;
     unsigned char *to = packed;
     for (uint32_t r = 0; r < conv->n_runs; r++)
         for (uint32_t k = 0; k < conv->run_length; k += unit) {
             uint32_t length = conv->run_length - k < unit ? conv->run_length - k : unit;
             const unsigned char *from = packed + ((size_t)r * conv->run_length + k) * granule;
-            if (format->unit && is_zero(from, length * granule))
+            if (conv->unit && is_zero(from, length * granule))
                 continue;
             memmove(to, from, length * granule);
             to += length * granule;

@@ -9,6 +9,7 @@
 
 #define CPU_BLOCK    16 // output channels that a convolution kernel computes together
 #define CPU_MAX_RUNS 64
+#define CPU_AMX_TILE 16 // granules that AMX takes together
 
 // Both operands quantised: y = round(clamp(fma(a, a_ratio, fma(b, b_ratio, offset)), low, high))
 // with bytes as they stand, which are int8 where a_signed or b_signed says so.
@@ -179,6 +180,7 @@ enum cpu_int8 {
 struct cpu_kernels {
     enum cpu_isa isa; // the best that is allowed
     enum cpu_int8 int8;
+    uint32_t dot_whole; // the length of conv_dot's segments is a multiple of it
     cpu_conv_s16_fn *conv_s16;
     cpu_conv_dot_fn *conv_dot;
     cpu_conv_sdot_fn *conv_sdot;

@@ -18,6 +18,7 @@ typedef void kernel_fn(void);
 struct round {
     struct random *random;
     kernel_fn *reference, *kernel;
+    uint32_t whole; // the length of conv_dot's segments is a multiple of it
     int repeats;
     double ns;
     bool same;
@@ -110,17 +111,19 @@ struct conv_case {
     size_t run_bytes;
 };
 
-// Each run whole, or in two pieces with granules left out between, or not at all.
+// Each run whole, or in two pieces with granules left out between, or not at all. `length` is a
+// multiple of `whole`, and so are the pieces.
 static void make_segments(struct round *round, struct conv_case *c, uint32_t n_runs,
                           uint32_t length)
 {
     uint32_t n = 0;
     for (uint32_t r = 0; r < n_runs; r++) {
-        uint32_t cut = (uint32_t)random_in(round->random, 0, 2 * length);
+        uint32_t whole = round->whole, n_whole = length / whole;
+        uint32_t cut = whole * (uint32_t)random_in(round->random, 0, 2 * n_whole);
         if (round->repeats || cut >= length) {
             c->segments[n++] = (struct cpu_segment){r, 0, length};
         } else if (cut > 0) {
-            uint32_t next = (uint32_t)random_in(round->random, cut, length);
+            uint32_t next = whole * (uint32_t)random_in(round->random, cut / whole, n_whole);
             c->segments[n++] = (struct cpu_segment){r, 0, cut};
             if (next < length)
                 c->segments[n++] = (struct cpu_segment){r, next, length - next};
@@ -138,7 +141,8 @@ static void make_conv(struct round *round, struct guard *guard, struct conv_case
                       size_t element, size_t granule)
 {
     uint32_t n_runs = (uint32_t)size(round, 10, 3), length = (uint32_t)size(round, 30, 24);
-    int64_t pixels = size(round, 40, 80);
+    int64_t pixels = size(round, round->whole > 1 ? 150 : 40, 80);
+    length = (length + round->whole - 1) / round->whole * round->whole;
     size_t unit = element * granule, step = unit * (size_t)size(round, 6, 8);
     size_t bytes = (size_t)(pixels - 1) * step + length * unit;
     make_epilogue(round, guard, &c->epilogue);
@@ -506,20 +510,34 @@ struct kernel {
     enum cpu_isa needs;
     kernel_fn *function;
     void (*check)(struct round *round, struct guard *guard);
+    uint32_t whole;
 };
+#define WHOLE(isa) ((isa) == CPU_AMX ? CPU_AMX_TILE : 1)
 
 #if defined(SL_SIMDE)
-cpu_conv_dot_fn cpu_conv_dot_simde;
+#include "tests/accel/tile_model.h"
+cpu_conv_dot_fn cpu_conv_dot_avxvnni_simde, cpu_conv_dot_avx512vnni_simde, cpu_conv_dot_amx_model;
+
+static void check_conv_dot_tiles(struct round *round, struct guard *guard)
+{
+    check_conv_dot(round, guard);
+    round->same = round->same && !tile_model_in_use();
+}
 #endif
 
 static const struct kernel kernels[] = {
-#define KERNEL(slot, isa, function) {#slot, #function, isa, (kernel_fn *)function, check_##slot},
+#define KERNEL(slot, isa, function)                                                                \
+    {#slot, #function, isa, (kernel_fn *)function, check_##slot, WHOLE(isa)},
 #include "accel/cpu/kernels.def"
 #undef KERNEL
 #if defined(SL_SIMDE)
-    // The AVX-512 source through SIMDe: its arithmetic, on machines without AVX-512.
-    {"conv_dot", "cpu_conv_dot_avx512vnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_conv_dot_simde,
-     check_conv_dot},
+    // Sources through SIMDe: their arithmetic, on machines without the instructions.
+    {"conv_dot", "cpu_conv_dot_avxvnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_conv_dot_avxvnni_simde,
+     check_conv_dot, 1},
+    {"conv_dot", "cpu_conv_dot_avx512vnni (SIMDe)", CPU_AVX2,
+     (kernel_fn *)cpu_conv_dot_avx512vnni_simde, check_conv_dot, 1},
+    {"conv_dot", "cpu_conv_dot_amx (model)", CPU_AVX2, (kernel_fn *)cpu_conv_dot_amx_model,
+     check_conv_dot_tiles, CPU_AMX_TILE},
 #endif
 };
 #define N_KERNELS (sizeof(kernels) / sizeof(*kernels))
@@ -537,7 +555,8 @@ static bool check_kernel(const struct kernel *kernel, uint64_t seed, int rounds)
     for (int i = 0; i < rounds; i++) {
         struct random random = {seed + (uint64_t)i * 7919};
         struct guard guard = {0};
-        struct round round = {&random, reference_of(kernel->slot), kernel->function, 0, 0.0, false};
+        struct round round = {
+            &random, reference_of(kernel->slot), kernel->function, kernel->whole, 0, 0.0, false};
         kernel->check(&round, &guard);
         guard_free(&guard);
         if (!round.same) {
@@ -555,8 +574,8 @@ static double bench_kernel(const struct kernel *kernel, uint64_t seed)
     for (int i = 0; i < 5; i++) {
         struct random random = {seed};
         struct guard guard = {0};
-        struct round round = {&random, reference_of(kernel->slot), kernel->function, 200, 0.0,
-                              false};
+        struct round round = {
+            &random, reference_of(kernel->slot), kernel->function, kernel->whole, 200, 0.0, false};
         kernel->check(&round, &guard);
         guard_free(&guard);
         best = round.ns < best ? round.ns : best;
@@ -591,7 +610,7 @@ int main(int argc, char **argv)
            cpu_isa_name(cpu_isa_best()));
     for (size_t i = 0; i < N_KERNELS; i++) {
         const struct kernel *kernel = &kernels[i];
-        if (kernel->needs > cpu_isa_best()) {
+        if (!(cpu_isa_sets() & 1u << kernel->needs)) {
             printf("%-14s %-36s not run: this machine has no %s\n", kernel->slot, kernel->name,
                    cpu_isa_name(kernel->needs));
             skipped++;

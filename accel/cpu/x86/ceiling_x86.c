@@ -1,6 +1,7 @@
 // Register-only loops for x86-64. Each function is built for its own instruction set, so that this
 // file needs no options, and runs only where the caller found that set.
 #include "accel/cpu/ceiling.h"
+#include "accel/cpu/x86/amx.h"
 
 #include <immintrin.h>
 #include <stdint.h>
@@ -77,12 +78,6 @@ FOR("avx512f,avx512vnni") double cpu_ceiling_avx512vnni(long rounds)
 }
 
 // Tiles 0 to 3 are sums, 4 and 5 pictures, 6 and 7 weights: 16 rows of 64 bytes each.
-struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t columns[16]; // bytes
-    uint8_t rows[16];
-};
-
 FOR("amx-tile,amx-int8") double cpu_ceiling_amx(long rounds)
 {
     struct tile_config config __attribute__((aligned(64)));
@@ -94,7 +89,7 @@ FOR("amx-tile,amx-int8") double cpu_ceiling_amx(long rounds)
         config.rows[i] = 16;
     }
     _tile_storeconfig(&before);
-    _tile_loadconfig(&config);
+    CONFIGURE_TILES(&config);
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);

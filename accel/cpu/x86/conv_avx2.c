@@ -75,37 +75,8 @@ INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int co
         row->epilogue, low[p], high[p], (char *)row->y + (size_t)(first + p) * row->y_step);
 }
 
-// Tiles of nearly the same size: the last one of a row is not much smaller than the others.
-#define DEFINE_ROW(name, tile)                                                                     \
-    void name(const struct cpu_conv_row *row)                                                      \
-    {                                                                                              \
-        int64_t left = (row->pixels + TILE - 1) / TILE;                                            \
-        for (int64_t first = 0, count; left > 0; left--, first += count) {                         \
-            count = (row->pixels - first + left - 1) / left;                                       \
-            switch (count) {                                                                       \
-            case 6:                                                                                \
-                tile(row, first, 6);                                                               \
-                break;                                                                             \
-            case 5:                                                                                \
-                tile(row, first, 5);                                                               \
-                break;                                                                             \
-            case 4:                                                                                \
-                tile(row, first, 4);                                                               \
-                break;                                                                             \
-            case 3:                                                                                \
-                tile(row, first, 3);                                                               \
-                break;                                                                             \
-            case 2:                                                                                \
-                tile(row, first, 2);                                                               \
-                break;                                                                             \
-            default:                                                                               \
-                tile(row, first, 1);                                                               \
-                break;                                                                             \
-            }                                                                                      \
-        }                                                                                          \
-    }
-DEFINE_ROW(cpu_conv_s16_avx2, tile_s16)
-DEFINE_ROW(cpu_conv_f32_avx2, tile_f32)
+DEFINE_ROW(cpu_conv_s16_avx2, tile_s16, 6)
+DEFINE_ROW(cpu_conv_f32_avx2, tile_f32, 6)
 
 INLINE __m256i load_256(const void *data)
 {

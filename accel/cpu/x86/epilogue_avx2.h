@@ -2,20 +2,7 @@
 #ifndef SL_ACCEL_CPU_X86_EPILOGUE_AVX2_H
 #define SL_ACCEL_CPU_X86_EPILOGUE_AVX2_H
 
-#include "accel/cpu/kernels.h"
-
-#include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
-// Loops over the pixels of a tile must go, so that its sums are registers.
-// Twice unrolled, the loop over K runs at the speed of its arithmetic wherever it is placed.
-#ifdef __clang__
-#define UNROLLED _Pragma("unroll")
-#define TWICE    _Pragma("unroll 2")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#define TWICE    _Pragma("GCC unroll 2")
-#endif
+#include "accel/cpu/x86/tile.h"
 
 INLINE __m256 clamp(__m256 x, const struct cpu_epilogue *e)
 {

@@ -1,0 +1,62 @@
+// How sixteen 32-bit sums become sixteen bytes or floats, with AVX-512; shared by the kernels.
+#ifndef SL_ACCEL_CPU_X86_EPILOGUE_AVX512_H
+#define SL_ACCEL_CPU_X86_EPILOGUE_AVX512_H
+
+#include "accel/cpu/x86/tile.h"
+
+INLINE __m512 clamp(__m512 x, float low, float high)
+{
+    return _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(low)), _mm512_set1_ps(high));
+}
+
+INLINE __m512 rescale(const struct cpu_epilogue *e, __m512i sums)
+{
+    __m512 real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(e->multiplier));
+    return clamp(real, e->low, e->high);
+}
+
+INLINE __m512 add_residual(const struct cpu_epilogue *e, __m512 real, const uint8_t *residual)
+{
+    const struct cpu_add *add = e->add;
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)residual);
+    __m512i words = (add->residual_is_a ? add->a_signed : add->b_signed)
+                        ? _mm512_cvtepi8_epi32(bytes)
+                        : _mm512_cvtepu8_epi32(bytes);
+    __m512 other = _mm512_cvtepi32_ps(words);
+    __m512 own = _mm512_roundscale_ps(real, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    own = _mm512_add_ps(own, _mm512_set1_ps((float)e->zero));
+    __m512 a = add->residual_is_a ? other : own, b = add->residual_is_a ? own : other;
+    __m512 sum = _mm512_fmadd_ps(b, _mm512_set1_ps(add->b_ratio), _mm512_set1_ps(add->offset));
+    sum = _mm512_fmadd_ps(a, _mm512_set1_ps(add->a_ratio), sum);
+    return clamp(sum, add->low, add->high);
+}
+
+// Sixteen centred values, in range, become bytes: with their zero point they need no saturation.
+INLINE void store_bytes(__m512 centred, int32_t zero, void *y)
+{
+    __m512i words = _mm512_add_epi32(_mm512_cvtps_epi32(centred), _mm512_set1_epi32(zero));
+    _mm_storeu_si128(y, _mm512_cvtepi32_epi8(words));
+}
+
+// The sums of `count` pixels from `first` on; `count` is known to the compiler.
+INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int count,
+                       const __m512i *sums)
+{
+    const struct cpu_epilogue *e = row->epilogue;
+    char *y = (char *)row->y + (size_t)first * row->y_step;
+    if (e->to_sums) {
+        UNROLLED for (int p = 0; p < count; p++, y += row->y_step) _mm512_storeu_si512(y, sums[p]);
+    } else if (e->to_real) {
+        UNROLLED for (int p = 0; p < count; p++, y += row->y_step)
+            _mm512_storeu_ps(y, rescale(e, sums[p]));
+    } else if (e->add) {
+        const uint8_t *residual = e->residual + (size_t)first * e->residual_step;
+        UNROLLED for (int p = 0; p < count; p++, y += row->y_step, residual += e->residual_step)
+            store_bytes(add_residual(e, rescale(e, sums[p]), residual), 0, y);
+    } else {
+        UNROLLED for (int p = 0; p < count; p++, y += row->y_step)
+            store_bytes(rescale(e, sums[p]), e->zero, y);
+    }
+}
+
+#endif

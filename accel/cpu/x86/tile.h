@@ -1,0 +1,48 @@
+// What the convolution kernels share: loops that are unrolled, rows cut into tiles of pixels.
+#ifndef SL_ACCEL_CPU_X86_TILE_H
+#define SL_ACCEL_CPU_X86_TILE_H
+
+#include "accel/cpu/kernels.h"
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+// Loops over the pixels of a tile must go, so that its sums are registers.
+// Twice unrolled, the loop over K runs at the speed of its arithmetic wherever it is placed.
+#ifdef __clang__
+#define UNROLLED _Pragma("unroll")
+#define TWICE    _Pragma("unroll 2")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#define TWICE    _Pragma("GCC unroll 2")
+#endif
+
+// clang-format off
+#define TILE_CASE(tile, n)                                                                         \
+    case n:                                                                                        \
+        tile(row, first, n);                                                                       \
+        break;
+#define TILES_UP_TO_6(tile)                                                                        \
+    TILE_CASE(tile, 1) TILE_CASE(tile, 2) TILE_CASE(tile, 3)                                       \
+    TILE_CASE(tile, 4) TILE_CASE(tile, 5) TILE_CASE(tile, 6)
+#define TILES_UP_TO_14(tile)                                                                       \
+    TILES_UP_TO_6(tile) TILE_CASE(tile, 7) TILE_CASE(tile, 8) TILE_CASE(tile, 9)                   \
+    TILE_CASE(tile, 10) TILE_CASE(tile, 11) TILE_CASE(tile, 12) TILE_CASE(tile, 13)                \
+    TILE_CASE(tile, 14)
+// clang-format on
+
+// Tiles of nearly the same size, `most` pixels at most: the last one of a row is not much smaller
+// than the others.
+#define DEFINE_ROW(name, tile, most)                                                               \
+    void name(const struct cpu_conv_row *row)                                                      \
+    {                                                                                              \
+        int64_t left = (row->pixels + (most)-1) / (most);                                          \
+        for (int64_t first = 0, count; left > 0; left--, first += count) {                         \
+            count = (row->pixels - first + left - 1) / left;                                       \
+            switch (count) {                                                                       \
+                TILES_UP_TO_##most(tile)                                                           \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+#endif
