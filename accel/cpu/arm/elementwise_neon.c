@@ -171,3 +171,27 @@ void cpu_rescale_q8_neon(const struct cpu_quant *quant, float multiplier, const 
     }
     cpu_rescale_q8_c(quant, multiplier, sums + i, y + i, count - i);
 }
+
+// One group of channels of all pixels. A mask's byte beyond 15 gives 0.
+static void gather_group(const struct cpu_gather *job, const struct cpu_gather_part *parts,
+                         uint32_t count)
+{
+    for (int64_t p = 0; p < job->pixels; p++) {
+        uint8x16_t y = vdupq_n_u8(0);
+        for (uint32_t k = 0; k < count; k++) {
+            const uint8_t *x = job->x[parts[k].source] + (size_t)p * job->x_steps[parts[k].source];
+            y = vorrq_u8(y, vqtbl1q_u8(vld1q_u8(x + parts[k].offset), vld1q_u8(parts[k].mask)));
+        }
+        vst1q_u8(job->y + (size_t)p * job->y_step + parts[0].channel, y);
+    }
+}
+
+void cpu_gather_neon(const struct cpu_gather *job)
+{
+    for (uint32_t k = 0, end; k < job->n_parts; k = end) {
+        for (end = k + 1; end < job->n_parts; end++)
+            if (job->parts[end].channel != job->parts[k].channel)
+                break;
+        gather_group(job, job->parts + k, end - k);
+    }
+}

@@ -1,0 +1,262 @@
+// Checks of the convolution kernels: rows with zero weights left out, every kind of output, and
+// Winograd's transforms.
+#include "tests/accel/kernelcheck.h"
+
+#include <math.h>
+
+static void make_epilogue(struct round *round, struct guard *guard, struct cpu_epilogue *e)
+{
+    int32_t *bias = guard_take(guard, CPU_BLOCK * sizeof(*bias));
+    float *multiplier = random_reals(round, guard, CPU_BLOCK, 1.0f);
+    bool is_signed = random_in(round->random, 0, 1);
+    for (int i = 0; i < CPU_BLOCK; i++) {
+        bias[i] = (int32_t)random_in(round->random, -100000, 100000);
+        // Now and then a multiplier for which everything saturates, and one that gives ties.
+        int64_t kind = random_in(round->random, 0, 7);
+        multiplier[i] = kind == 0 ? 1e6f : kind == 1 ? 0.5f : fabsf(multiplier[i]) * 0.001f;
+    }
+    e->zero = (int32_t)random_in(round->random, is_signed ? -128 : 0, is_signed ? 127 : 255);
+    e->low = (float)((is_signed ? -128 : 0) - e->zero);
+    e->high = (float)((is_signed ? 127 : 255) - e->zero);
+    e->y_signed = is_signed;
+    e->low += (float)random_in(round->random, 0, 3) * 20;
+    e->high -= (float)random_in(round->random, 0, 3) * 20;
+    e->bias = bias;
+    e->multiplier = multiplier;
+    e->bias_real = random_reals(round, guard, CPU_BLOCK, 1.0f);
+    e->to_real = random_in(round->random, 0, 3) == 0;
+    e->to_sums = 0;
+    if (e->to_real)
+        e->high = INFINITY;
+}
+
+static size_t output_bytes(const struct cpu_epilogue *e)
+{
+    return (e->to_real || e->to_sums ? 4u : 1u) * CPU_BLOCK;
+}
+
+struct conv_case {
+    struct cpu_epilogue epilogue;
+    struct cpu_add add;
+    struct cpu_conv_row row;
+    const void *runs[CPU_MAX_RUNS];
+    struct cpu_segment segments[2 * CPU_MAX_RUNS];
+    uint32_t n_granules; // of all segments
+    uint32_t n_runs;
+    size_t run_bytes;
+};
+
+// Each run whole, or in two pieces with granules left out between, or not at all. `length` is a
+// multiple of `whole`, and so are the pieces.
+static void make_segments(struct round *round, struct conv_case *c, uint32_t n_runs,
+                          uint32_t length)
+{
+    uint32_t n = 0;
+    for (uint32_t r = 0; r < n_runs; r++) {
+        uint32_t whole = round->whole, n_whole = length / whole;
+        uint32_t cut = whole * (uint32_t)random_in(round->random, 0, 2 * n_whole);
+        if (round->bench || cut >= length) {
+            c->segments[n++] = (struct cpu_segment){r, 0, length};
+        } else if (cut > 0) {
+            uint32_t next = whole * (uint32_t)random_in(round->random, cut / whole, n_whole);
+            c->segments[n++] = (struct cpu_segment){r, 0, cut};
+            if (next < length)
+                c->segments[n++] = (struct cpu_segment){r, next, length - next};
+        }
+    }
+    c->row.segments = c->segments;
+    c->row.n_segments = n;
+    c->n_granules = 0;
+    for (uint32_t i = 0; i < n; i++)
+        c->n_granules += c->segments[i].length;
+}
+
+// `element`: bytes of an input value; `granule`: values of a granule.
+static void make_conv(struct round *round, struct guard *guard, struct conv_case *c, bool real,
+                      size_t element, size_t granule)
+{
+    uint32_t n_runs = (uint32_t)size(round, 10, 3), length = (uint32_t)size(round, 30, 24);
+    int64_t pixels = size(round, round->whole > 1 ? 150 : 40, 80);
+    length = (length + round->whole - 1) / round->whole * round->whole;
+    size_t unit = element * granule, step = unit * (size_t)size(round, 6, 8);
+    size_t bytes = (size_t)(pixels - 1) * step + length * unit;
+    make_epilogue(round, guard, &c->epilogue);
+    if (real)
+        c->epilogue.to_real = 1;
+    else
+        c->epilogue.to_sums = random_in(round->random, 0, 4) == 0;
+    c->n_runs = n_runs;
+    c->run_bytes = bytes;
+    for (uint32_t r = 0; r < n_runs; r++)
+        c->runs[r] = real ? (void *)random_reals(round, guard, bytes / element, 1.0f)
+                          : random_bytes(round, guard, bytes);
+    c->row = (struct cpu_conv_row){.runs = c->runs,
+                                   .step = step,
+                                   .pixels = pixels,
+                                   .epilogue = &c->epilogue,
+                                   .y_step = output_bytes(&c->epilogue)};
+    make_segments(round, c, n_runs, length);
+    size_t n_weights = (size_t)c->n_granules * granule * CPU_BLOCK;
+    c->row.weights = real ? (void *)random_reals(round, guard, n_weights, 1.0f)
+                          : random_bytes(round, guard, n_weights * element);
+}
+
+// Values of a centred 8-bit tensor and weights, not all of int16.
+static void limit_s16(const void *values, size_t count)
+{
+    int16_t *x = (int16_t *)(uintptr_t)values;
+    for (size_t i = 0; i < count; i++)
+        x[i] = (int16_t)(x[i] % 256);
+}
+
+struct cpu_add random_add(struct random *r)
+{
+    const bool ties = random_in(r, 0, 2) == 0;
+    const float low = (float)random_in(r, -128, 0);
+    return (struct cpu_add){.a_ratio = ties ? 0.5f : random_real(r, 0.01f, 2.0f),
+                            .b_ratio = ties ? 0.5f : random_real(r, 0.01f, 2.0f),
+                            .offset = (float)random_in(r, -400, 400) / (ties ? 2.0f : 3.0f),
+                            .low = low,
+                            .high = low + 255,
+                            .a_signed = (uint32_t)random_in(r, 0, 1),
+                            .b_signed = (uint32_t)random_in(r, 0, 1)};
+}
+
+// One in two quantised results meets a residual.
+static void make_residual(struct round *round, struct guard *guard, struct conv_case *c)
+{
+    struct random *r = round->random;
+    c->epilogue.add = NULL;
+    if (c->epilogue.to_real || c->epilogue.to_sums || random_in(r, 0, 1))
+        return;
+    c->add = random_add(r);
+    c->add.residual_is_a = (uint32_t)random_in(r, 0, 1);
+    c->epilogue.add = &c->add;
+    c->epilogue.residual = random_bytes(round, guard, (size_t)c->row.pixels * CPU_BLOCK);
+    c->epilogue.residual_step = CPU_BLOCK;
+}
+
+static void run_conv(struct round *round, struct guard *guard, struct conv_case *c)
+{
+    size_t bytes = (size_t)c->row.pixels * c->row.y_step;
+    make_residual(round, guard, c);
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_conv_s16_fn, want, have, bytes, (c->row.y = y, &c->row));
+}
+
+void check_conv_s16(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    make_conv(round, guard, &c, false, 2, 2);
+    for (uint32_t r = 0; r < c.n_runs; r++)
+        limit_s16(c.runs[r], c.run_bytes / 2);
+    limit_s16(c.row.weights, (size_t)c.n_granules * 2 * CPU_BLOCK);
+    run_conv(round, guard, &c);
+}
+
+void check_conv_dot(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    make_conv(round, guard, &c, false, 1, 4);
+    run_conv(round, guard, &c);
+}
+
+void check_conv_sdot(struct round *round, struct guard *guard)
+{
+    check_conv_dot(round, guard);
+}
+
+void check_conv_matrix(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    make_conv(round, guard, &c, false, 1, 8);
+    run_conv(round, guard, &c);
+}
+
+void check_conv_f32(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    make_conv(round, guard, &c, true, 4, 1);
+    run_conv(round, guard, &c);
+}
+
+void check_depthwise_s16(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    uint32_t n_runs = (uint32_t)size(round, 25, 9);
+    int64_t pixels = size(round, 40, 80);
+    size_t step = 2 * CPU_BLOCK * (size_t)size(round, 3, 2);
+    size_t bytes = (size_t)(pixels - 1) * step + 2 * CPU_BLOCK;
+    make_epilogue(round, guard, &c.epilogue);
+    for (uint32_t r = 0; r < n_runs; r++) {
+        c.runs[r] = random_bytes(round, guard, bytes);
+        limit_s16(c.runs[r], bytes / 2);
+    }
+    c.row = (struct cpu_conv_row){.runs = c.runs,
+                                  .step = step,
+                                  .pixels = pixels,
+                                  .epilogue = &c.epilogue,
+                                  .y_step = output_bytes(&c.epilogue)};
+    make_segments(round, &c, n_runs, 1);
+    c.row.weights = random_bytes(round, guard, c.n_granules * 2u * CPU_BLOCK);
+    limit_s16(c.row.weights, (size_t)c.n_granules * CPU_BLOCK);
+    run_conv(round, guard, &c);
+}
+
+void check_depthwise_f32(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    uint32_t n_runs = (uint32_t)size(round, 25, 9);
+    int64_t pixels = size(round, 40, 80);
+    size_t step = 4 * CPU_BLOCK * (size_t)size(round, 3, 2);
+    size_t bytes = (size_t)(pixels - 1) * step + 4 * CPU_BLOCK;
+    make_epilogue(round, guard, &c.epilogue);
+    c.epilogue.to_real = 1;
+    for (uint32_t r = 0; r < n_runs; r++)
+        c.runs[r] = random_reals(round, guard, bytes / sizeof(float), 1.0f);
+    c.row = (struct cpu_conv_row){.runs = c.runs,
+                                  .step = step,
+                                  .pixels = pixels,
+                                  .epilogue = &c.epilogue,
+                                  .y_step = output_bytes(&c.epilogue)};
+    make_segments(round, &c, n_runs, 1);
+    c.row.weights = random_reals(round, guard, c.n_granules * CPU_BLOCK, 1.0f);
+    run_conv(round, guard, &c);
+}
+
+void check_winograd_input(struct round *round, struct guard *guard)
+{
+    struct cpu_winograd_input job = {.tiles = size(round, 12, 40),
+                                     .depth = CPU_BLOCK * size(round, 3, 2)};
+    size_t values = (size_t)((2 * job.tiles + 2) * job.depth);
+    for (int i = 0; i < 4; i++) {
+        job.rows[i] = random_bytes(round, guard, 2 * values);
+        limit_s16(job.rows[i], values);
+    }
+    job.plane = (size_t)(job.tiles * job.depth);
+    size_t bytes = CPU_WINOGRAD * job.plane * sizeof(int16_t);
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_winograd_input_fn, want, have, bytes, (job.v = y, &job));
+}
+
+void check_winograd_output(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    make_epilogue(round, guard, &c.epilogue);
+    struct cpu_winograd_output job = {.pixels = size(round, 25, 80),
+                                      .rows = (uint32_t)size(round, 2, 2),
+                                      .epilogue = &c.epilogue,
+                                      .y_step = output_bytes(&c.epilogue)};
+    int64_t tiles = (job.pixels + 1) / 2;
+    job.plane = (size_t)tiles * CPU_BLOCK;
+    job.y_row = (size_t)job.pixels * job.y_step;
+    int32_t *m = random_bytes(round, guard, CPU_WINOGRAD * job.plane * sizeof(*m));
+    for (size_t i = 0; i < CPU_WINOGRAD * job.plane; i++)
+        m[i] >>= 4;
+    job.m = m;
+    c.row.pixels = job.pixels * job.rows;
+    make_residual(round, guard, &c);
+    size_t bytes = job.rows * job.y_row;
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_winograd_output_fn, want, have, bytes, (job.y = y, &job));
+}

@@ -1,0 +1,192 @@
+// Checks of the element-wise kernels and of gather.
+#include "tests/accel/kernelcheck.h"
+
+#include <math.h>
+#include <string.h>
+
+void check_widen(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 5120);
+    uint32_t is_signed = (uint32_t)random_in(round->random, 0, 1);
+    int32_t zero = (int32_t)random_in(round->random, is_signed ? -128 : 0, is_signed ? 127 : 255);
+    size_t bytes = (size_t)count * 2;
+    const uint8_t *x = random_bytes(round, guard, (size_t)count);
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_widen_fn, want, have, bytes, x, y, count, zero, is_signed);
+}
+
+void check_widen_planes(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 100, 640), channels = size(round, 4, 2);
+    int64_t plane = count + random_in(round->random, 0, 9);
+    uint32_t is_signed = (uint32_t)random_in(round->random, 0, 1);
+    int32_t zero = (int32_t)random_in(round->random, is_signed ? -128 : 0, is_signed ? 127 : 255);
+    size_t bytes = (size_t)(count * channels) * 2;
+    const uint8_t *x = random_bytes(round, guard, (size_t)(plane * (channels - 1) + count));
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_widen_planes_fn, want, have, bytes, x, plane, channels, y, count, zero,
+             is_signed);
+}
+
+void check_add_q8(struct round *round, struct guard *guard)
+{
+    struct random *r = round->random;
+    int64_t count = size(round, 200, 4096);
+    const struct cpu_add add = random_add(r);
+    const uint8_t *a = random_bytes(round, guard, (size_t)count);
+    const uint8_t *b = random_bytes(round, guard, (size_t)count);
+    void *want = random_bytes(round, guard, (size_t)count);
+    void *have = guard_take(guard, (size_t)count);
+    RUN_BOTH(round, cpu_add_q8_fn, want, have, (size_t)count, &add, a, b, y, count);
+}
+
+static struct cpu_quant make_quant(struct random *r)
+{
+    struct cpu_quant quant = {.scale = random_in(r, 0, 1) ? 0.25f : random_real(r, 0.001f, 0.1f),
+                              .is_signed = (uint32_t)random_in(r, 0, 1)};
+    int low = quant.is_signed ? -128 : 0;
+    quant.zero = (int32_t)random_in(r, low, low + 255);
+    quant.low = (float)(low - quant.zero);
+    quant.high = (float)(low + 255 - quant.zero);
+    return quant;
+}
+
+void check_quantize(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    struct cpu_quant quant = make_quant(round->random);
+    float *x = random_reals(round, guard, (size_t)count, 40.0f);
+    const float odd[] = {NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 0.125f, 0.375f, -0.125f, -0.0f};
+    for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++)
+        x[random_in(round->random, 0, count - 1)] = odd[i];
+    void *want = random_bytes(round, guard, (size_t)count);
+    void *have = guard_take(guard, (size_t)count);
+    RUN_BOTH(round, cpu_quantize_fn, want, have, (size_t)count, &quant, x, y, count);
+}
+
+void check_dequantize(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    struct cpu_quant quant = make_quant(round->random);
+    const uint8_t *x = random_bytes(round, guard, (size_t)count);
+    size_t bytes = (size_t)count * sizeof(float);
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_dequantize_fn, want, have, bytes, &quant, x, y, count);
+}
+
+void check_lookup(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 300, 4096);
+    const uint8_t *table = random_bytes(round, guard, 256);
+    const uint8_t *x = random_bytes(round, guard, (size_t)count);
+    void *want = random_bytes(round, guard, (size_t)count);
+    void *have = guard_take(guard, (size_t)count);
+    RUN_BOTH(round, cpu_lookup_fn, want, have, (size_t)count, table, x, y, count);
+}
+
+void check_gather(struct round *round, struct guard *guard)
+{
+    struct random *r = round->random;
+    enum { SOURCES = 3, GROUPS = 4 };
+    const uint8_t *x[SOURCES];
+    size_t steps[SOURCES];
+    struct cpu_gather_part parts[GROUPS * SOURCES];
+    struct cpu_gather job = {.x = x, .x_steps = steps, .parts = parts};
+    uint32_t groups = (uint32_t)size(round, GROUPS, 2);
+    job.pixels = size(round, 30, 80);
+    job.y_step = groups * (size_t)CPU_BLOCK;
+    for (int i = 0; i < SOURCES; i++) {
+        steps[i] = CPU_BLOCK * (size_t)random_in(r, 1, 3);
+        x[i] = random_bytes(round, guard, (size_t)job.pixels * steps[i]);
+    }
+    for (uint32_t g = 0; g < groups; g++) {
+        uint32_t first = job.n_parts, count = (uint32_t)random_in(r, 1, SOURCES);
+        job.n_parts += count;
+        for (uint32_t k = first; k < first + count; k++) {
+            uint32_t source = (uint32_t)random_in(r, 0, SOURCES - 1);
+            int64_t offset = random_in(r, 0, (int64_t)steps[source] / CPU_BLOCK - 1);
+            parts[k] = (struct cpu_gather_part){
+                .source = source, .offset = (uint32_t)offset * CPU_BLOCK, .channel = g * CPU_BLOCK};
+            memset(parts[k].mask, 0x80, sizeof(parts[k].mask));
+        }
+        for (int i = 0; i < 16; i++)
+            parts[first + (uint32_t)random_in(r, 0, count - 1)].mask[i] =
+                (uint8_t)random_in(r, 0, 15);
+    }
+    size_t bytes = (size_t)job.pixels * job.y_step;
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_gather_fn, want, have, bytes, (job.y = y, &job));
+}
+
+void check_unary_f32(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    float *x = random_reals(round, guard, (size_t)count, 12.0f);
+    struct cpu_unary f = {(unsigned)random_in(round->random, CPU_CLAMP, CPU_HARD_SWISH), -1.5f,
+                          2.5f};
+    static const float odd[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e30f, -1e30f, 89.0f};
+    for (int i = 0; i < 4; i++)
+        x[random_in(round->random, 0, count - 1)] = odd[random_in(round->random, 0, 7)];
+    size_t bytes = (size_t)count * sizeof(float);
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_unary_f32_fn, want, have, bytes, &f, x, y, count);
+}
+
+void check_binary_f32(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    const float *a = random_reals(round, guard, (size_t)count, 12.0f);
+    const float *b = random_reals(round, guard, (size_t)count, 12.0f);
+    enum cpu_binary kind = (enum cpu_binary)random_in(round->random, CPU_ADD, CPU_DIV);
+    size_t bytes = (size_t)count * sizeof(float);
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_binary_f32_fn, want, have, bytes, kind, a, b, y, count);
+}
+
+void check_max_q8(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    uint32_t is_signed = (uint32_t)random_in(round->random, 0, 1);
+    const uint8_t *x = random_bytes(round, guard, (size_t)count);
+    void *want = random_bytes(round, guard, (size_t)count);
+    void *have = guard_take(guard, (size_t)count);
+    RUN_BOTH(round, cpu_max_q8_fn, want, have, (size_t)count, x, y, count, is_signed);
+}
+
+void check_max_f32(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    float *x = random_reals(round, guard, (size_t)count, 1e14f);
+    x[random_in(round->random, 0, count - 1)] = NAN;
+    size_t bytes = (size_t)count * sizeof(float);
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_max_f32_fn, want, have, bytes, x, y, count);
+}
+
+void check_accumulate_q8(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    uint32_t is_signed = (uint32_t)random_in(round->random, 0, 1);
+    int32_t zero = (int32_t)random_in(round->random, 0, 127);
+    const uint8_t *x = random_bytes(round, guard, (size_t)count);
+    size_t bytes = (size_t)count * sizeof(int32_t);
+    int32_t *want = random_bytes(round, guard, bytes);
+    for (int64_t i = 0; i < count; i++)
+        want[i] /= 4;
+    void *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_accumulate_q8_fn, want, have, bytes, x, y, count, zero, is_signed);
+}
+
+void check_rescale_q8(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 200, 4096);
+    struct cpu_quant quant = make_quant(round->random);
+    float multiplier = random_in(round->random, 0, 1) ? 0.25f : 0.0137f;
+    int32_t *sums = guard_take(guard, (size_t)count * sizeof(*sums));
+    for (int64_t i = 0; i < count; i++)
+        sums[i] = (int32_t)random_in(round->random, -3000, 3000);
+    void *want = random_bytes(round, guard, (size_t)count);
+    void *have = guard_take(guard, (size_t)count);
+    RUN_BOTH(round, cpu_rescale_q8_fn, want, have, (size_t)count, &quant, multiplier, sums, y,
+             count);
+}
