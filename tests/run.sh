@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs what the tests need, builds, and runs every test: the release build, the build with
 # AddressSanitizer and UndefinedBehaviorSanitizer, the threaded parts with ThreadSanitizer, a build
-# with clang, and the fuzz targets for a short bounded time.
+# with clang, accel/ cross-built for AArch64 on emulated processors, and the fuzz targets for a short
+# bounded time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -76,6 +77,8 @@ if [ "$quick" = no ]; then
     build tsan
     run_tests tsan -L threads
     build clang
+    build aarch64
+    run_tests aarch64
     build fuzz
     for target in build-fuzz/tests/fuzz/fuzz_*; do
         [ -x "$target" ] && [ -f "$target" ] || continue

@@ -8,7 +8,7 @@
 
 void *guard_take(struct guard *guard, size_t bytes)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + !bytes + page - 1) / page * page;
     unsigned char *map =
         mmap(NULL, whole + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED || mprotect(map + page, whole, PROT_READ | PROT_WRITE) != 0 ||
