@@ -20,8 +20,8 @@ static const struct {
 #elif defined(__aarch64__)
     {"c", cpu_ceiling_neon},
     {"neon", cpu_ceiling_neon},
-    {"neondot", cpu_ceiling_dotprod},
-    {"neoni8mm", cpu_ceiling_i8mm},
+    {"neondot", cpu_ceiling_neondot},
+    {"neoni8mm", cpu_ceiling_neoni8mm},
 #else
     {"c", cpu_ceiling_c},
 #endif

@@ -15,7 +15,7 @@ typedef double cpu_ceiling_fn(long rounds);
 cpu_ceiling_fn cpu_ceiling_sse2, cpu_ceiling_avx2, cpu_ceiling_avxvnni, cpu_ceiling_avx512vnni;
 cpu_ceiling_fn cpu_ceiling_amx;
 #elif defined(__aarch64__)
-cpu_ceiling_fn cpu_ceiling_neon, cpu_ceiling_dotprod, cpu_ceiling_i8mm;
+cpu_ceiling_fn cpu_ceiling_neon, cpu_ceiling_neondot, cpu_ceiling_neoni8mm;
 #else
 cpu_ceiling_fn cpu_ceiling_c;
 #endif

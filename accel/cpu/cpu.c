@@ -114,6 +114,12 @@ static int cpu_open(const struct sl_host *host, const char *name, const char *op
     (void)host;
     if (strcmp(name, "0") != 0)
         return sl_error_set(error, -ENODEV, "device '%s': there is only '0'", name);
+    const char *cap = getenv("SIGHTLINE_CPU");
+    enum cpu_isa ignored;
+    if (cap && !cpu_isa_parse(cap, &ignored))
+        return sl_error_set(error, -EINVAL,
+                            "environment variable SIGHTLINE_CPU: expected one of %s, found '%s'",
+                            cpu_isa_names(), cap);
     struct device *device = calloc(1, sizeof(*device));
     if (!device)
         return sl_error_set(error, -ENOMEM, "no memory");

@@ -65,10 +65,8 @@ INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t first, const 
 INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int count)
 {
     float32x4_t sums[TILE][QUADS];
-    const struct cpu_epilogue *e = row->epilogue;
     const float *w = row->weights;
-    UNROLLED for (int p = 0; p < count; p++) UNROLLED for (int q = 0; q < QUADS; q++) sums[p][q] =
-        vld1q_f32(e->bias_real + 4 * q);
+    start_reals(row, count, sums);
     for (uint32_t i = 0; i < row->n_segments; i++) {
         const struct cpu_segment *s = &row->segments[i];
         const char *x = tap(row, s, sizeof(float), first);
@@ -86,11 +84,7 @@ INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int co
             }
         }
     }
-    UNROLLED for (int p = 0; p < count; p++) UNROLLED for (int q = 0; q < QUADS; q++)
-    {
-        char *y = (char *)row->y + (size_t)(first + p) * row->y_step;
-        vst1q_f32((float *)(void *)y + 4 * q, clamp(sums[p][q], e->low, e->high));
-    }
+    store_reals(row, first, count, sums);
 }
 
 DEFINE_ROW(cpu_conv_s16_neon, tile_s16)

@@ -135,6 +135,23 @@ INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int 
     UNROLLED for (int p = 0; p < count; p++) store_pixel(row, first + p, sums[p]);
 }
 
+INLINE void start_reals(const struct cpu_conv_row *row, const int count, float32x4_t sums[][QUADS])
+{
+    UNROLLED for (int p = 0; p < count; p++) UNROLLED for (int q = 0; q < QUADS; q++) sums[p][q] =
+        vld1q_f32(row->epilogue->bias_real + 4 * q);
+}
+
+INLINE void store_reals(const struct cpu_conv_row *row, int64_t first, const int count,
+                        float32x4_t sums[][QUADS])
+{
+    const struct cpu_epilogue *e = row->epilogue;
+    UNROLLED for (int p = 0; p < count; p++) UNROLLED for (int q = 0; q < QUADS; q++)
+    {
+        char *y = (char *)row->y + (size_t)(first + p) * row->y_step;
+        vst1q_f32((float *)(void *)y + 4 * q, clamp(sums[p][q], e->low, e->high));
+    }
+}
+
 #define DEFINE_ROW(name, tile)                                                                     \
     void name(const struct cpu_conv_row *row)                                                      \
     {                                                                                              \
