@@ -28,6 +28,7 @@ static const struct verb verbs[] = {
     {"eval", "Measure a model on labelled pictures", sl_command_eval},
     {"bench", "Measure speed: of a network, or with --pipeline of the whole path", bench},
     {"model", "Show what a model is made of", sl_command_model},
+    {"bundle", "Make, sign and check model bundles", NULL},
     {"simulate", "Write pictures of simulated boards", NULL},
 };
 enum { N_VERBS = sizeof(verbs) / sizeof(verbs[0]) };
