@@ -22,7 +22,7 @@ enum { N_ACTIONS = sizeof(actions) / sizeof(actions[0]) };
 
 static void usage(FILE *out)
 {
-    fprintf(out, "usage: sightline bundle ACTION [OPTION...]\n\n");
+    fprintf(out, "Usage: sightline bundle ACTION [OPTION...]\n\n");
     for (int i = 0; i < N_ACTIONS; i++)
         fprintf(out, "  %-8s %s\n", actions[i].name, actions[i].summary);
     fprintf(out, "\n`sightline bundle ACTION --help` tells more. Exit status: 0 done, 1 failed or "

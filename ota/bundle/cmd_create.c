@@ -26,15 +26,13 @@ struct create {
 };
 
 enum {
-    OPTION_FLOOR = 256,
-    OPTION_OVERLAP,
+    OPTION_OVERLAP = 256,
     OPTION_SCORE,
     OPTION_SHADOW,
     OPTION_PROBATION,
     OPTION_LATENCY,
     OPTION_MEMORY,
     OPTION_VERSION,
-    OPTION_TENSOR
 };
 
 static const struct argp_option rows[] = {
@@ -45,8 +43,8 @@ static const struct argp_option rows[] = {
     {"key", 'k', "FILE", 0, "Sign with this secret key; may be repeated", 0},
     {"product", 'p', "NAME", 0, "What is inspected; the model's name if not given", 0},
     {"model-version", OPTION_VERSION, "TEXT", 0, "Version for people; the model's if not given", 0},
-    {"floor", OPTION_FLOOR, "EPOCH.SEQ", 0, "Once committed nothing below runs (0.0)", 0},
-    {"tensor", OPTION_TENSOR, "TYPE:LAYOUT:DIMS", 0,
+    {"floor", 'f', "EPOCH.SEQ", 0, "Once committed nothing below runs (0.0)", 0},
+    {"tensor", 't', "TYPE:LAYOUT:DIMS", 0,
      "Input tensor; float32:nchw:1xCHANNELSxHEIGHTxWIDTH of model.yaml if not given", 0},
     {0, 0, 0, 0, "Acceptance:", 5},
     {"overlap", OPTION_OVERLAP, "SHARE", 0, "Least overlap with a golden box (0.8)", 5},
@@ -141,10 +139,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPTION_VERSION:
         tool_text("model-version", text, m->version, sizeof(m->version), state);
         return 0;
-    case OPTION_FLOOR:
+    case 'f':
         m->floor = tool_number(text, state);
         return 0;
-    case OPTION_TENSOR:
+    case 't':
         m->tensor = tool_tensor(text, state);
         c->has_tensor = true;
         return 0;

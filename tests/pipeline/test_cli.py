@@ -19,7 +19,8 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build")
 TOOL = BUILD / "sightline"
 SKIPPED = 77
-VERBS = ["run", "watch", "status", "check", "eval", "bench", "model", "simulate"]
+VERBS = ["run", "watch", "status", "check", "eval", "bench", "model", "bundle", "simulate"]
+ACTIONS = ["keygen", "rotate", "create", "sign", "verify", "show", "catalog", "order"]
 CONFIG = """schema: 1
 cameras:
   - name: cam1
@@ -70,6 +71,9 @@ class Help(unittest.TestCase):
                 listed = long_options(tool(verb, "--help").stdout)
                 if verb == "bench":
                     listed |= long_options(tool(verb, "--pipeline", "--help").stdout)
+                if verb == "bundle":
+                    for action in ACTIONS:
+                        listed |= long_options(tool(verb, action, "--help").stdout)
                 self.assertEqual(listed, manual(f"sightline-{verb}.1"))
         daemon = subprocess.run([BUILD / "sightlined", "--help"], capture_output=True, text=True)
         self.assertEqual(long_options(daemon.stdout), manual("sightlined.8"))
@@ -104,6 +108,8 @@ class Help(unittest.TestCase):
 
         self.assertEqual(complete("st"), ["status"])
         self.assertEqual(complete("ch"), ["check"])
+        self.assertEqual(complete("bundle", "ro"), ["rotate"])
+        self.assertEqual(complete("bundle", "verify", "--ten"), ["--tensor="])
         self.assertEqual(complete("watch", "--pa"), ["--password-file="])
         self.assertIn("--pictures=", complete("bench", "--pipeline", "--pi"))
 
