@@ -33,8 +33,7 @@ static uint32_t saved_state(void)
     return low;
 }
 
-// Linux saves the tile registers only for processes that asked for them.
-static bool tiles_granted(void)
+bool cpu_x86_request_tiles(void)
 {
 #if defined(SYS_arch_prctl)
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
@@ -44,29 +43,33 @@ static bool tiles_granted(void)
 #endif
 }
 
-static uint32_t detect(enum cpu_isa cap)
+uint32_t cpu_x86_sets(const struct cpu_x86_answers *x, enum cpu_isa cap, bool (*request)(void))
 {
-    uint32_t a, b, c, d, sets = SET(CPU_C);
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !BIT(c, 27)) // OSXSAVE
-        return sets;
-    bool fma = BIT(c, 12), avx = BIT(c, 28);
-    uint32_t state = saved_state();
-    if (!fma || !avx || (state & STATE_AVX) != STATE_AVX ||
-        !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !BIT(b, 5))
-        return sets;
-    sets |= SET(CPU_AVX2);
+    uint32_t b = x->leaf7_b, c = x->leaf7_c, d = x->leaf7_d;
+    bool saves = BIT(x->leaf1_c, 27) && (x->xcr0 & STATE_AVX) == STATE_AVX;       // OSXSAVE
+    bool avx2 = saves && BIT(x->leaf1_c, 28) && BIT(x->leaf1_c, 12) && BIT(b, 5); // AVX, FMA
+    if (!avx2)
+        return SET(CPU_C);
+    uint32_t sets = SET(CPU_C) | SET(CPU_AVX2) | (BIT(x->leaf7_1_a, 4) ? SET(CPU_AVXVNNI) : 0);
     bool avx512 = BIT(b, 16) && BIT(b, 17) && BIT(b, 30) && BIT(b, 31); // F, DQ, BW, VL
     bool vnni = BIT(c, 11), amx = BIT(d, 24) && BIT(d, 25);             // TILE, INT8
-    if (a >= 1) {
-        __cpuid_count(7, 1, a, b, c, d);
-        sets |= BIT(a, 4) ? SET(CPU_AVXVNNI) : 0;
-    }
-    if (!avx512 || !vnni || (state & STATE_AVX512) != STATE_AVX512)
+    if (!avx512 || !vnni || (x->xcr0 & STATE_AVX512) != STATE_AVX512)
         return sets;
     sets |= SET(CPU_AVX512VNNI);
-    if (cap >= CPU_AMX && amx && (state & STATE_AMX) == STATE_AMX && tiles_granted())
+    if (cap >= CPU_AMX && amx && (x->xcr0 & STATE_AMX) == STATE_AMX && request())
         sets |= SET(CPU_AMX);
     return sets;
+}
+
+static uint32_t detect(enum cpu_isa cap)
+{
+    struct cpu_x86_answers x = {.leaf1_c = 0};
+    uint32_t a, b, d, unused;
+    if (__get_cpuid(1, &a, &b, &x.leaf1_c, &d) && BIT(x.leaf1_c, 27))
+        x.xcr0 = saved_state();
+    if (__get_cpuid_count(7, 0, &a, &x.leaf7_b, &x.leaf7_c, &x.leaf7_d) && a >= 1)
+        __cpuid_count(7, 1, x.leaf7_1_a, b, unused, d);
+    return cpu_x86_sets(&x, cap, cpu_x86_request_tiles);
 }
 
 const char *cpu_machine_name(void)

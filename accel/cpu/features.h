@@ -30,4 +30,18 @@ const char *cpu_isa_names(void);            // of this architecture: "c, neon, n
 bool cpu_isa_parse(const char *name, enum cpu_isa *isa);
 const char *cpu_machine_name(void);
 
+#if defined(__x86_64__)
+// What CPUID says in its leaves, and XGETBV; 0 where there is no such leaf.
+struct cpu_x86_answers {
+    uint32_t leaf1_c, xcr0, leaf7_b, leaf7_c, leaf7_d, leaf7_1_a;
+};
+
+// What follows from them. `request` asks the system for AMX's tile registers; it is called only if
+// the processor has them and `cap` goes so far.
+uint32_t cpu_x86_sets(const struct cpu_x86_answers *answers, enum cpu_isa cap,
+                      bool (*request)(void));
+// Linux saves the tile registers only for processes that asked for them.
+bool cpu_x86_request_tiles(void);
+#endif
+
 #endif
