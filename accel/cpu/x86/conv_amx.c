@@ -76,11 +76,16 @@ INLINE void store_sums(tile_sums *sums, int64_t full, bool rest)
         _tile_stored(3, sums[full], sizeof(**sums));
 }
 
-INLINE void store_pixels(const struct cpu_conv_row *row, int64_t first, int64_t count,
+static void store_pixels(const struct cpu_conv_row *row, int64_t first, int64_t count,
                          const char (*sums)[4 * CPU_BLOCK])
 {
     enum { AT_ONCE = 4 };
+    const struct cpu_epilogue *e = row->epilogue;
     int64_t p = 0;
+    if (e->to_sums || e->to_real || e->add) {
+        store_others(row, first, count, (const __m512i *)(const void *)sums);
+        return;
+    }
     for (; count - p >= AT_ONCE; p += AT_ONCE) {
         __m512i four[AT_ONCE];
         UNROLLED for (int i = 0; i < AT_ONCE; i++) four[i] = _mm512_load_si512(sums[p + i]);

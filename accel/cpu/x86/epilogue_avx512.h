@@ -38,25 +38,40 @@ INLINE void store_bytes(__m512 centred, int32_t zero, void *y)
     _mm_storeu_si128(y, _mm512_cvtepi32_epi8(words));
 }
 
+// The results that are no plain bytes, of sums in memory: one copy of the code for all tiles.
+static __attribute__((noinline)) void store_others(const struct cpu_conv_row *row, int64_t first,
+                                                   int64_t count, const __m512i *sums)
+{
+    const struct cpu_epilogue *e = row->epilogue;
+    char *y = (char *)row->y + (size_t)first * row->y_step;
+    const uint8_t *residual = e->add ? e->residual + (size_t)first * e->residual_step : NULL;
+    for (int64_t p = 0; p < count; p++, y += row->y_step) {
+        __m512i sum = _mm512_load_si512(&sums[p]);
+        if (e->to_sums) {
+            _mm512_storeu_si512(y, sum);
+        } else if (e->to_real) {
+            _mm512_storeu_ps(y, rescale(e, sum));
+        } else {
+            store_bytes(add_residual(e, rescale(e, sum), residual), 0, y);
+            residual += e->residual_step;
+        }
+    }
+}
+
 // The sums of `count` pixels from `first` on; `count` is known to the compiler.
 INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int count,
                        const __m512i *sums)
 {
     const struct cpu_epilogue *e = row->epilogue;
     char *y = (char *)row->y + (size_t)first * row->y_step;
-    if (e->to_sums) {
-        UNROLLED for (int p = 0; p < count; p++, y += row->y_step) _mm512_storeu_si512(y, sums[p]);
-    } else if (e->to_real) {
-        UNROLLED for (int p = 0; p < count; p++, y += row->y_step)
-            _mm512_storeu_ps(y, rescale(e, sums[p]));
-    } else if (e->add) {
-        const uint8_t *residual = e->residual + (size_t)first * e->residual_step;
-        UNROLLED for (int p = 0; p < count; p++, y += row->y_step, residual += e->residual_step)
-            store_bytes(add_residual(e, rescale(e, sums[p]), residual), 0, y);
-    } else {
-        UNROLLED for (int p = 0; p < count; p++, y += row->y_step)
-            store_bytes(rescale(e, sums[p]), e->zero, y);
+    if (e->to_sums || e->to_real || e->add) {
+        __m512i copies[16] __attribute__((aligned(64)));
+        UNROLLED for (int p = 0; p < count; p++) _mm512_store_si512(&copies[p], sums[p]);
+        store_others(row, first, count, copies);
+        return;
     }
+    UNROLLED for (int p = 0; p < count; p++, y += row->y_step)
+        store_bytes(rescale(e, sums[p]), e->zero, y);
 }
 
 #endif
