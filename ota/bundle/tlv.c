@@ -49,11 +49,11 @@ static bool is_text(const char *text, bool slash)
                                   "0123456789_+-";
     if (text[strspn(text, slash ? allowed : allowed + 1)] != '\0')
         return false;
-    for (const char *part = text; slash && part; part = strchr(part, '/')) {
-        part += *part == '/';
+    for (const char *part = text; slash && part;) {
         const size_t length = strcspn(part, "/");
         if (length == 0 || (length <= 2 && strspn(part, ".") >= length))
             return false;
+        part = part[length] ? part + length + 1 : NULL;
     }
     return true;
 }

@@ -19,6 +19,10 @@ case $(basename "$target") in
         folder=$corpus/sticks pattern='*'
         /usr/bin/python3 "$here/../ota/usb_seeds.py" "$folder" >/dev/null
         ;;
+    fuzz_bundle)
+        folder=$corpus/bundles pattern='*'
+        "$(dirname "$target")/../ota/bundle_read" --seeds "$folder"
+        ;;
     *) folder=$here/seeds/$(basename "$target") pattern='*' ;;
 esac
 if [ -d "$folder" ]; then

@@ -5,6 +5,7 @@ add_library(bundle_make STATIC bundle_make.c)
 target_link_libraries(bundle_make PUBLIC sl_bundle_encode)
 target_include_directories(bundle_make PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 
+sl_add_test(ota/test_bundle_documents LIBRARIES bundle_make)
 sl_add_test(ota/test_bundle SOURCES ${PROJECT_SOURCE_DIR}/tests/inference/allocations.c
     LIBRARIES bundle_make)
 
