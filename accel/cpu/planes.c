@@ -248,6 +248,10 @@ static int gather_plain(struct cpu_compiler *c, uint32_t tensor, uint32_t *value
     return 0;
 }
 
+// Pixels that are gathered together, so that what one group of channels leaves of a line of the
+// cache the next one still finds there.
+#define BLOCK 64
+
 // Pixel by pixel, in NHWC: bytes by a kernel, larger values one by one.
 struct gather_state {
     const struct cpu_kernels *kernels;
@@ -298,10 +302,16 @@ static int run_gather(const struct cpu_program *program, const struct cpu_step *
                              .pixels = cpu_share(s->pixels, part + 1, parts) - first,
                              .y = (uint8_t *)cpu_data(program, s->y) + (size_t)first * s->y_step,
                              .y_step = s->y_step};
-    if (s->element == sizeof(uint8_t))
-        s->kernels->gather(&job);
-    else
-        gather_words(s, &job);
+    for (int64_t left = job.pixels; left > 0; left -= job.pixels) {
+        job.pixels = left < BLOCK ? left : BLOCK;
+        if (s->element == sizeof(uint8_t))
+            s->kernels->gather(&job);
+        else
+            gather_words(s, &job);
+        for (uint32_t i = 0; i < s->n_sources; i++)
+            x[i] += (size_t)job.pixels * s->steps[i];
+        job.y += (size_t)job.pixels * s->y_step;
+    }
     return 0;
 }
 

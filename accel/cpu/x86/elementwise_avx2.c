@@ -258,20 +258,46 @@ void cpu_rescale_q8_avx2(const struct cpu_quant *quant, float multiplier, const 
     cpu_rescale_q8_c(quant, multiplier, sums + i, y + i, count - i);
 }
 
+// Where the parts of a group read: the first two stay in registers.
+struct gather_input {
+    const uint8_t *x;
+    size_t step;
+    __m128i mask;
+};
+
+INLINE struct gather_input gather_input(const struct cpu_gather *job,
+                                        const struct cpu_gather_part *part)
+{
+    return (struct gather_input){job->x[part->source] + part->offset, job->x_steps[part->source],
+                                 load_128(part->mask)};
+}
+
+INLINE __m128i take(const struct gather_input *in, int64_t pixel)
+{
+    return _mm_shuffle_epi8(load_128(in->x + (size_t)pixel * in->step), in->mask);
+}
+
+INLINE void store_128(uint8_t *y, __m128i bytes)
+{
+    _mm_storeu_si128((__m128i *)(void *)y, bytes);
+}
+
 // One group of channels of all pixels.
 static void gather_group(const struct cpu_gather *job, const struct cpu_gather_part *parts,
                          uint32_t count)
 {
-    for (int64_t p = 0; p < job->pixels; p++) {
-        __m128i y = _mm_setzero_si128();
-        for (uint32_t k = 0; k < count; k++) {
-            const uint8_t *x = job->x[parts[k].source] + (size_t)p * job->x_steps[parts[k].source];
-            __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(x + parts[k].offset));
-            __m128i mask = _mm_loadu_si128((const __m128i *)(const void *)parts[k].mask);
-            y = _mm_or_si128(y, _mm_shuffle_epi8(bytes, mask));
+    const struct gather_input a = gather_input(job, parts);
+    const struct gather_input b = gather_input(job, parts + (count > 1));
+    uint8_t *y = job->y + parts[0].channel;
+    for (int64_t p = 0; count == 1 && p < job->pixels; p++, y += job->y_step)
+        store_128(y, take(&a, p));
+    for (int64_t p = 0; count > 1 && p < job->pixels; p++, y += job->y_step) {
+        __m128i bytes = _mm_or_si128(take(&a, p), take(&b, p));
+        for (uint32_t k = 2; k < count; k++) {
+            const struct gather_input more = gather_input(job, parts + k);
+            bytes = _mm_or_si128(bytes, take(&more, p));
         }
-        uint8_t *to = job->y + (size_t)p * job->y_step + parts[0].channel;
-        _mm_storeu_si128((__m128i *)(void *)to, y);
+        store_128(y, bytes);
     }
 }
 
