@@ -25,17 +25,18 @@ static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_
     return (size_t)((at * CPU_BLOCK + o % CPU_BLOCK) * granule + value % granule);
 }
 
-// 2G g 2G^T of a 3 x 3 filter, position by position.
-static void transform_filter(const float g[9], float u[CPU_WINOGRAD])
+// G g G^T of a 3 x 3 filter, position by position.
+static void transform_filter(uint32_t stride, const float g[9], float u[CPU_WINOGRAD])
 {
-    static const float twice_g[4][3] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) {
-            float sum = 0;
-            for (int k = 0; k < 9; k++)
-                sum += twice_g[i][k / 3] * g[k] * twice_g[j][k % 3];
-            u[4 * i + j] = sum;
-        }
+    static const float one[4][3] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
+    static const float two[5][3] = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}, {0, 1, 0}, {0, 1, 0}};
+    const float(*matrix)[3] = stride == 1 ? one : two;
+    uint32_t side = cpu_winograd_side(stride);
+    for (uint32_t i = 0; i < side * side; i++) {
+        u[i] = 0;
+        for (int k = 0; k < 9; k++)
+            u[i] += matrix[i / side][k / 3] * g[k] * matrix[i % side][k % 3];
+    }
 }
 
 static void pack_winograd(const struct conv *conv, int64_t block, conv_weight weight,
@@ -48,8 +49,8 @@ static void pack_winograd(const struct conv *conv, int64_t block, conv_weight we
             float g[9], u[CPU_WINOGRAD];
             for (int64_t k = 0; k < 9; k++)
                 g[k] = weight(ctx, o, i, k / 3, k % 3);
-            transform_filter(g, u);
-            for (int64_t k = 0; k < CPU_WINOGRAD; k++) {
+            transform_filter((uint32_t)conv->stride[0], g, u);
+            for (int64_t k = 0; k < conv->n_runs; k++) {
                 int64_t granule = k * conv->run_length + i / 2;
                 packed[(granule * CPU_BLOCK + o % CPU_BLOCK) * 2 + i % 2] = (int16_t)u[k];
             }

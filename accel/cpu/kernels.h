@@ -118,17 +118,30 @@ typedef void cpu_binary_f32_fn(enum cpu_binary kind, const float *a, const float
 // depthwise_f32: the same with float32 values and weights.
 typedef cpu_conv_s16_fn cpu_depthwise_s16_fn, cpu_depthwise_f32_fn;
 
-// Winograd's F(2x2, 3x3) in integers: with B^T = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1],
-// 2 G = [2 0 0; 1 1 1; 1 -1 1; 0 0 2] and A^T = [1 1 1 0; 0 1 -1 -1], a tile of 2 x 2 outputs is
-// A^T [ (2G g 2G^T) * (B^T d B) ] A / 4, the products summed over the input channels; the sums are
-// exact, and four times those of the plain convolution. Lavin and Gray, "Fast Algorithms for
-// Convolutional Neural Networks", 2015.
-#define CPU_WINOGRAD 16 // positions of a transformed tile
+// 3 x 3 convolutions by Winograd's method, in integers: a tile of 2 x 2 outputs is
+// A^T [ (G g G^T) * (B^T d B) ] A, the products summed over the input channels. Lavin and Gray,
+// "Fast Algorithms for Convolutional Neural Networks", 2015.
+//
+// Stride 1, F(2, 3): 4 positions in each dimension, B^T = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1],
+// G = [2 0 0; 1 1 1; 1 -1 1; 0 0 2], A^T = [1 1 1 0; 0 1 -1 -1]. G is twice the usual one, so that
+// all numbers are integers: the sums are exactly four times those of the plain convolution.
+//
+// Stride 2: F(2, 2) on the even columns with the outer taps, the odd columns with the middle tap;
+// 5 positions, B^T = [1 0 -1 0 0; 0 0 1 0 0; 0 0 -1 0 1; 0 1 0 0 0; 0 0 0 1 0],
+// G = [1 0 0; 1 0 1; 0 0 1; 0 1 0; 0 1 0], A^T = [1 1 0 1 0; 0 1 1 0 1]. The sums are the plain
+// ones.
+#define CPU_WINOGRAD_SIDE 5 // positions in a dimension, at most
+#define CPU_WINOGRAD      (CPU_WINOGRAD_SIDE * CPU_WINOGRAD_SIDE)
+static inline uint32_t cpu_winograd_side(uint32_t stride)
+{
+    return stride == 1 ? 4 : 5;
+}
 
-// v[position][tile][channel] = B^T d B of the tile whose first column is 2 * tile. Rows hold
-// 2 * tiles + 2 pixels of `depth` channels, a multiple of CPU_BLOCK.
+// v[position][tile][channel] = B^T d B of the tile whose first column is 2 * stride * tile. Rows
+// reach to the last column of the last tile; `depth` is a multiple of CPU_BLOCK.
 struct cpu_winograd_input {
-    const int16_t *rows[4];
+    const int16_t *rows[CPU_WINOGRAD_SIDE];
+    uint32_t stride; // 1 or 2
     int64_t tiles, depth;
     int16_t *v;
     size_t plane; // values from position to position
@@ -136,13 +149,13 @@ struct cpu_winograd_input {
 typedef void cpu_winograd_input_fn(const struct cpu_winograd_input *job);
 
 // One block of channels: the transformed sums m[position][tile][CPU_BLOCK] become `pixels` outputs
-// in each of one or two rows. Bias and multiplier of the epilogue are for sums that are four times
-// too large; a residual lies as y does.
+// in each of one or two rows. Bias and multiplier of the epilogue are for the sums as they are; a
+// residual lies as y does.
 struct cpu_winograd_output {
     const int32_t *m;
     size_t plane; // values from position to position
     int64_t pixels;
-    uint32_t rows;
+    uint32_t stride, rows;
     const struct cpu_epilogue *epilogue;
     void *y;
     size_t y_step, y_row; // bytes from pixel to pixel, from row to row

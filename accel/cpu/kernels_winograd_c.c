@@ -1,47 +1,66 @@
 // Winograd's transforms in plain C.
 #include "accel/cpu/kernels.h"
 
-// One dimension of B^T d B, from four values `step` apart.
-static void transform_four(const int32_t *d, int step, int32_t *v)
+// One dimension of B^T d B, of values `step` apart.
+static void transform(uint32_t stride, const int32_t *d, int step, int32_t *v)
 {
+    if (stride == 1) {
+        v[0] = d[0] - d[2 * step];
+        v[step] = d[step] + d[2 * step];
+        v[2 * step] = d[2 * step] - d[step];
+        v[3 * step] = d[step] - d[3 * step];
+        return;
+    }
     v[0] = d[0] - d[2 * step];
-    v[step] = d[step] + d[2 * step];
-    v[2 * step] = d[2 * step] - d[step];
-    v[3 * step] = d[step] - d[3 * step];
+    v[step] = d[2 * step];
+    v[2 * step] = d[4 * step] - d[2 * step];
+    v[3 * step] = d[step];
+    v[4 * step] = d[3 * step];
 }
 
 void cpu_winograd_input_c(const struct cpu_winograd_input *job)
 {
+    int side = (int)cpu_winograd_side(job->stride);
     for (int64_t t = 0; t < job->tiles; t++)
         for (int64_t c = 0; c < job->depth; c++) {
-            int32_t d[16], half[16], v[16];
-            for (int i = 0; i < 16; i++)
-                d[i] = job->rows[i / 4][(2 * t + i % 4) * job->depth + c];
-            for (int i = 0; i < 4; i++)
-                transform_four(d + i, 4, half + i);
-            for (int i = 0; i < 4; i++)
-                transform_four(half + 4 * i, 1, v + 4 * i);
-            for (int i = 0; i < 16; i++)
+            int32_t d[CPU_WINOGRAD], half[CPU_WINOGRAD], v[CPU_WINOGRAD];
+            int64_t first = 2 * job->stride * t;
+            for (int i = 0; i < side * side; i++)
+                d[i] = job->rows[i / side][(first + i % side) * job->depth + c];
+            for (int i = 0; i < side; i++)
+                transform(job->stride, d + i, side, half + i);
+            for (int i = 0; i < side; i++)
+                transform(job->stride, half + side * i, 1, v + side * i);
+            for (int i = 0; i < side * side; i++)
                 job->v[(size_t)i * job->plane + (size_t)(t * job->depth + c)] = (int16_t)v[i];
         }
 }
 
-// The 2 x 2 sums A^T m A of one channel; they may wrap on the way, not in the end.
+// One dimension of A^T m A, of sums `step` apart; they may wrap on the way, not in the end.
+static void gather_two(uint32_t stride, const uint32_t *m, int step, uint32_t *low, uint32_t *high)
+{
+    if (stride == 1) {
+        *low = m[0] + m[step] + m[2 * step];
+        *high = m[step] - m[2 * step] - m[3 * step];
+        return;
+    }
+    *low = m[0] + m[step] + m[3 * step];
+    *high = m[step] + m[2 * step] + m[4 * step];
+}
+
 static void gather(const struct cpu_winograd_output *job, int64_t tile, int o, int32_t sums[2][2])
 {
-    uint32_t half[2][4];
-    for (int j = 0; j < 4; j++) {
-        uint32_t m[4];
-        for (int i = 0; i < 4; i++)
-            m[i] =
-                (uint32_t)job->m[(size_t)(4 * i + j) * job->plane + (size_t)(tile * CPU_BLOCK + o)];
-        half[0][j] = m[0] + m[1] + m[2];
-        half[1][j] = m[1] - m[2] - m[3];
-    }
+    int side = (int)cpu_winograd_side(job->stride);
+    uint32_t m[CPU_WINOGRAD], half[2][CPU_WINOGRAD_SIDE];
+    for (int i = 0; i < side * side; i++)
+        m[i] = (uint32_t)job->m[(size_t)i * job->plane + (size_t)(tile * CPU_BLOCK + o)];
+    for (int i = 0; i < side; i++)
+        gather_two(job->stride, m + i, side, &half[0][i], &half[1][i]);
     for (int i = 0; i < 2; i++) {
-        uint32_t bias = (uint32_t)job->epilogue->bias[o];
-        sums[i][0] = (int32_t)(half[i][0] + half[i][1] + half[i][2] + bias);
-        sums[i][1] = (int32_t)(half[i][1] - half[i][2] - half[i][3] + bias);
+        uint32_t left, right, bias = (uint32_t)job->epilogue->bias[o];
+        gather_two(job->stride, half[i], 1, &left, &right);
+        sums[i][0] = (int32_t)(left + bias);
+        sums[i][1] = (int32_t)(right + bias);
     }
 }
 

@@ -124,17 +124,19 @@ bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uin
            (!b || b->dtype == SL_F32);
 }
 
-// The sums are four times those of the plain convolution: they must fit, whatever the input. With
-// few input channels the transforms cost more than they save.
+// With stride 1 the sums are four times those of the plain convolution: they must fit, whatever the
+// input. With few input channels the transforms cost more than they save.
 static bool suits_winograd(const struct cpu_compiler *c, const struct sl_node *node)
 {
     const struct sl_conv_attrs *attrs = &node->attrs.conv;
     const struct sl_tensor *w = cpu_in(c, node, 1), *b = cpu_in(c, node, 2);
     const struct sl_tensor *y = cpu_out(c, node);
     if (attrs->group != 1 || w->dims[1] < 24 || w->dims[2] != 3 || w->dims[3] != 3 ||
-        attrs->stride[0] != 1 || attrs->stride[1] != 1 || attrs->dilation[0] != 1 ||
+        attrs->stride[0] > 2 || attrs->stride[1] != attrs->stride[0] || attrs->dilation[0] != 1 ||
         attrs->dilation[1] != 1 || y->dims[2] < 2 || y->dims[3] < 4)
         return false;
+    if (attrs->stride[0] == 2)
+        return w->dims[1] >= 48;
     int64_t per_output = w->dims[1] * 9;
     for (int64_t o = 0; o < w->dims[0]; o++) {
         int64_t most = b ? llabs(((const int32_t *)b->data)[o]) : 0;
@@ -219,7 +221,7 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
         multiplier[o] = x->quant.scale[0] * quant->scale[quant->count > 1 ? o : 0];
         if (sl_is_quantised(y))
             multiplier[o] /= y->quant.scale[0];
-        if (conv->kind == CONV_WINOGRAD) {
+        if (conv->kind == CONV_WINOGRAD && conv->stride[0] == 1) {
             bias[o] *= 4;
             multiplier[o] *= 0.25f;
         }

@@ -226,15 +226,18 @@ void check_depthwise_f32(struct round *round, struct guard *guard)
 
 void check_winograd_input(struct round *round, struct guard *guard)
 {
-    struct cpu_winograd_input job = {.tiles = size(round, 12, 40),
+    struct cpu_winograd_input job = {.stride = (uint32_t)random_in(round->random, 1, 2),
+                                     .tiles = size(round, 12, 40),
                                      .depth = CPU_BLOCK * size(round, 3, 2)};
-    size_t values = (size_t)((2 * job.tiles + 2) * job.depth);
-    for (int i = 0; i < 4; i++) {
+    int64_t columns = job.stride == 1 ? 2 * job.tiles + 2 : 4 * job.tiles + 1;
+    size_t values = (size_t)(columns * job.depth);
+    uint32_t side = cpu_winograd_side(job.stride);
+    for (uint32_t i = 0; i < side; i++) {
         job.rows[i] = random_bytes(round, guard, 2 * values);
         limit_s16(job.rows[i], values);
     }
     job.plane = (size_t)(job.tiles * job.depth);
-    size_t bytes = CPU_WINOGRAD * job.plane * sizeof(int16_t);
+    size_t bytes = side * side * job.plane * sizeof(int16_t);
     void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
     RUN_BOTH(round, cpu_winograd_input_fn, want, have, bytes, (job.v = y, &job));
 }
@@ -243,15 +246,17 @@ void check_winograd_output(struct round *round, struct guard *guard)
 {
     struct conv_case c;
     make_epilogue(round, guard, &c.epilogue);
-    struct cpu_winograd_output job = {.pixels = size(round, 25, 80),
+    struct cpu_winograd_output job = {.stride = (uint32_t)random_in(round->random, 1, 2),
+                                      .pixels = size(round, 25, 80),
                                       .rows = (uint32_t)size(round, 2, 2),
                                       .epilogue = &c.epilogue,
                                       .y_step = output_bytes(&c.epilogue)};
     int64_t tiles = (job.pixels + 1) / 2;
     job.plane = (size_t)tiles * CPU_BLOCK;
     job.y_row = (size_t)job.pixels * job.y_step;
-    int32_t *m = random_bytes(round, guard, CPU_WINOGRAD * job.plane * sizeof(*m));
-    for (size_t i = 0; i < CPU_WINOGRAD * job.plane; i++)
+    size_t sums = cpu_winograd_side(job.stride) * cpu_winograd_side(job.stride) * job.plane;
+    int32_t *m = random_bytes(round, guard, sums * sizeof(*m));
+    for (size_t i = 0; i < sums; i++)
         m[i] >>= 4;
     job.m = m;
     c.row.pixels = job.pixels * job.rows;

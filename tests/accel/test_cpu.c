@@ -96,7 +96,7 @@ static struct conv_shape random_conv(struct network *net, uint32_t x)
                            .group = 1,
                            .relu = (uint32_t)random_in(r, 0, 1)};
     if (random_in(r, 0, 2) == 0) // the kind that Winograd's convolution takes
-        s.kernel = 3, s.stride = s.dilation = 1;
+        s.kernel = 3, s.stride = random_in(r, 1, 2), s.dilation = 1;
     s.pad = random_in(r, 0, s.kernel);
     int64_t extent = (s.kernel - 1) * s.dilation + 1;
     if (extent > dims[2] + 2 * s.pad || extent > dims[3] + 2 * s.pad)
