@@ -209,6 +209,20 @@ static int finish_broker(struct check *check, struct sl_config_broker *broker)
     return status ? status : check_tls(check, broker);
 }
 
+// The service manager says where state belongs; anybody else has it beside the configuration.
+static int finish_ledger(struct check *check, struct sl_config_ledger *ledger)
+{
+    const char *state = getenv("STATE_DIRECTORY");
+    set_number(&ledger->max_mb, 512);
+    set_number(&ledger->max_records, 1000000);
+    set_number(&ledger->history_rate, 200);
+    if (!ledger->path && state && state[0] == '/' && !strchr(state, ':')) {
+        return asprintf(&ledger->path, "%s/ledger", state) < 0 ? fail_memory(check) : 0;
+    }
+    int status = set_text(check, &ledger->path, "ledger");
+    return status ? status : make_absolute(check, &ledger->path);
+}
+
 // Keys below one camera: "cameras[2].source.type".
 struct key {
     char text[96];
@@ -353,6 +367,7 @@ static int finish(struct check *check, struct sl_config *config)
 {
     set_number(&config->metrics_interval_s, 10);
     int status = finish_broker(check, &config->broker);
+    status = status ? status : finish_ledger(check, &config->ledger);
     for (uint32_t i = 0; !status && i < config->cameras_count; i++) {
         struct sl_config_camera *camera = &config->cameras[i];
         status = check_name(check, config, i);

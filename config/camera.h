@@ -107,12 +107,20 @@ struct sl_config_broker {
     char *root;      // first levels of every topic; the camera's name is appended
     char *client_id; // NULL: sightline-<hostname>
     uint32_t keepalive_s;
-    uint32_t queue; // verdicts kept while the broker is away
+    uint32_t queue; // verdicts between the cameras and the ledger's disk
+};
+
+struct sl_config_ledger {
+    char *path;            // directory; made when it is not there
+    uint32_t max_mb;       // of records; the oldest go first
+    uint32_t max_records;  // likewise
+    uint32_t history_rate; // records per second sent late, after an outage
 };
 
 struct sl_config {
     uint32_t schema;
     struct sl_config_broker broker;
+    struct sl_config_ledger ledger;
     struct sl_config_camera *cameras;
     uint32_t cameras_count;
     uint32_t metrics_interval_s;
@@ -127,5 +135,6 @@ void sl_config_free(struct sl_config *config); // NULL is fine
 // True if both sections say the same, defaults included.
 bool sl_config_camera_equal(const struct sl_config_camera *a, const struct sl_config_camera *b);
 bool sl_config_broker_equal(const struct sl_config_broker *a, const struct sl_config_broker *b);
+bool sl_config_ledger_equal(const struct sl_config_ledger *a, const struct sl_config_ledger *b);
 
 #endif

@@ -162,9 +162,18 @@ static const cyaml_schema_field_t broker_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t ledger_fields[] = {
+    CYAML_FIELD_STRING_PTR("path", OPTIONAL_TEXT, struct sl_config_ledger, path, 1, 4000),
+    CYAML_FIELD_UINT("max_mb", OPTIONAL, struct sl_config_ledger, max_mb),
+    CYAML_FIELD_UINT("max_records", OPTIONAL, struct sl_config_ledger, max_records),
+    CYAML_FIELD_UINT("history_rate", OPTIONAL, struct sl_config_ledger, history_rate),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t root_fields[] = {
     CYAML_FIELD_UINT("schema", CYAML_FLAG_DEFAULT, struct sl_config, schema),
     CYAML_FIELD_MAPPING("broker", OPTIONAL, struct sl_config, broker, broker_fields),
+    CYAML_FIELD_MAPPING("ledger", OPTIONAL, struct sl_config, ledger, ledger_fields),
     CYAML_FIELD_SEQUENCE("cameras", CYAML_FLAG_POINTER, struct sl_config, cameras, &camera_value, 1,
                          16),
     CYAML_FIELD_UINT("metrics_interval_s", OPTIONAL, struct sl_config, metrics_interval_s),
@@ -179,6 +188,9 @@ static const struct sl_yaml_range ranges[] = {
     {"broker.port", 1, 65535},
     {"broker.keepalive_s", 5, 3600},
     {"broker.queue", 1, 100000},
+    {"ledger.max_mb", 1, 1048576},
+    {"ledger.max_records", 100, 1000000000},
+    {"ledger.history_rate", 1, 100000},
     {"cameras[].source.stall_ms", 50, 600000},
     {"cameras[].source.v4l2.width", 16, 16384},
     {"cameras[].source.v4l2.height", 16, 16384},
@@ -231,5 +243,12 @@ bool sl_config_broker_equal(const struct sl_config_broker *a, const struct sl_co
 {
     static const cyaml_schema_value_t schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct sl_config_broker, broker_fields)};
+    return same(&schema, a, b);
+}
+
+bool sl_config_ledger_equal(const struct sl_config_ledger *a, const struct sl_config_ledger *b)
+{
+    static const cyaml_schema_value_t schema = {
+        CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct sl_config_ledger, ledger_fields)};
     return same(&schema, a, b);
 }

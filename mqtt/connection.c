@@ -20,6 +20,8 @@
 #define BACKOFF_FIRST_MS   200u
 #define BACKOFF_MAX_MS     5000u
 #define MISC_MS            500 // how often libmosquitto looks at its keep-alive
+#define WILL_DELAY_S       3u
+#define SESSION_S          10u
 #define GOODBYE_NS         (SECOND / 4)
 
 int64_t connection_now_ns(void)
@@ -112,6 +114,59 @@ static void on_message(struct mosquitto *mosq, void *ctx, const struct mosquitto
     c->events->message(c->ctx, message, properties);
 }
 
+// A camera whose commands the broker does not deliver must not look as if it could be commanded.
+static void on_subscribe(struct mosquitto *mosq, void *ctx, int mid, int n, const int *granted,
+                         const mosquitto_property *properties)
+{
+    (void)mosq;
+    (void)mid;
+    (void)properties;
+    struct connection *c = ctx;
+    for (int i = 0; i < n; i++) {
+        if (granted[i] >= 0x80) {
+            char error[160];
+            snprintf(error, sizeof(error), "the broker refuses a subscription: %s (0x%02X)",
+                     mosquitto_reason_string(granted[i]), (unsigned)granted[i]);
+            c->events->failed(c->ctx, error);
+            if (c->events->denied) {
+                c->events->denied(c->ctx, error);
+            }
+        }
+    }
+}
+
+// The broker waits before it says offline: a connection that comes back at once was no outage.
+// The session must outlive that wait.
+static int set_will(struct connection *c)
+{
+    mosquitto_property *properties = NULL;
+    int status =
+        mosquitto_property_add_int32(&properties, MQTT_PROP_WILL_DELAY_INTERVAL, WILL_DELAY_S);
+    if (!status) { // takes the properties over
+        status = mosquitto_will_set_v5(c->mosq, c->will_topic, 7, "offline", 1, true, properties);
+    }
+    if (status) {
+        mosquitto_property_free_all(&properties);
+    }
+    return status;
+}
+
+// The library's asynchronous connect takes no properties, but uses those that an earlier call left:
+// this one leaves them and goes no further, for want of a port.
+static int set_session(struct connection *c)
+{
+    mosquitto_property *properties = NULL;
+    int status =
+        mosquitto_property_add_int32(&properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL, SESSION_S);
+    if (!status) {
+        int refused = mosquitto_connect_bind_v5(c->mosq, c->broker->host, -1,
+                                                (int)c->broker->keepalive_s, NULL, properties);
+        status = refused == MOSQ_ERR_INVAL ? 0 : MOSQ_ERR_UNKNOWN;
+    }
+    mosquitto_property_free_all(&properties);
+    return status;
+}
+
 static int configure(struct connection *c)
 {
     const struct sl_config_broker *b = c->broker;
@@ -120,6 +175,7 @@ static int configure(struct connection *c)
     mosquitto_disconnect_v5_callback_set(m, on_disconnect);
     mosquitto_publish_v5_callback_set(m, on_publish);
     mosquitto_message_v5_callback_set(m, on_message);
+    mosquitto_subscribe_v5_callback_set(m, on_subscribe);
     int status = mosquitto_int_option(m, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
     status = status ? status : mosquitto_int_option(m, MOSQ_OPT_TCP_NODELAY, 1);
     if (!status && b->username) {
@@ -129,13 +185,14 @@ static int configure(struct connection *c)
         status = mosquitto_tls_set(m, b->ca_file, NULL, b->certificate_file, b->key_file, NULL);
         status = status ? status : mosquitto_tls_opts_set(m, 1, "tlsv1.2", NULL);
     }
-    return status ? status : mosquitto_will_set_v5(m, c->will_topic, 7, "offline", 1, true, NULL);
+    status = status ? status : set_will(c);
+    return status ? status : set_session(c);
 }
 
 static void attempt(struct connection *c)
 {
     c->attempt_ns = connection_now_ns();
-    c->mosq = mosquitto_new(c->client_id, true, c);
+    c->mosq = mosquitto_new(c->client_id, false, c);
     if (!c->mosq) {
         lose_status(c, "MQTT client", MOSQ_ERR_ERRNO);
         return;
@@ -277,6 +334,14 @@ static int publish(struct connection *c, const struct connection_message *m, int
         status =
             mosquitto_property_add_string(&properties, MQTT_PROP_CONTENT_TYPE, m->content_type);
     }
+    if (!status && m->correlation) {
+        status = mosquitto_property_add_binary(&properties, MQTT_PROP_CORRELATION_DATA,
+                                               m->correlation, m->correlation_size);
+    }
+    if (!status && m->history) {
+        status = mosquitto_property_add_string_pair(&properties, MQTT_PROP_USER_PROPERTY, "history",
+                                                    "true");
+    }
     if (!status) {
         status = mosquitto_publish_v5(c->mosq, mid, m->topic, (int)m->size, m->payload, m->qos,
                                       m->retain, properties);
@@ -307,18 +372,6 @@ int connection_publish(struct connection *c, const struct connection_message *m)
         c->n_pending++;
     }
     return 0;
-}
-
-void connection_reply(struct connection *c, const char *topic, const char *payload,
-                      const mosquitto_property *properties)
-{
-    int status = mosquitto_publish_v5(c->mosq, NULL, topic, (int)strlen(payload), payload, 1, false,
-                                      properties);
-    if (status) {
-        char error[160];
-        snprintf(error, sizeof(error), "reply: %s", mosquitto_strerror(status));
-        c->events->failed(c->ctx, error);
-    }
 }
 
 void connection_subscribe(struct connection *c, const char *filter)

@@ -24,6 +24,7 @@ struct connection_events { // all called from connection_step and connection_clo
     void (*message)(void *ctx, const struct mosquitto_message *message,
                     const mosquitto_property *properties);
     void (*failed)(void *ctx, const char *error); // any trouble, in words
+    void (*denied)(void *ctx, const char *error); // a subscription; may be NULL
 };
 
 struct connection_message {
@@ -34,7 +35,10 @@ struct connection_message {
     bool retain;
     uint32_t expiry_s;        // 0: none
     const char *content_type; // NULL: none
-    uint64_t token;           // comes back in `settled`; 0: nobody waits for it
+    const void *correlation;  // NULL: none
+    uint16_t correlation_size;
+    bool history;   // sent late: user property history=true
+    uint64_t token; // comes back in `settled`; 0: nobody waits for it
     uint32_t item;
 };
 
@@ -67,10 +71,6 @@ bool connection_is_idle(const struct connection *connection);  // nothing waits 
 
 // 0; -EAGAIN: try again when there is room; -EMSGSIZE: the broker does not take messages so large.
 int connection_publish(struct connection *connection, const struct connection_message *message);
-
-// Answers a command: outside of the window. `properties` stay the caller's.
-void connection_reply(struct connection *connection, const char *topic, const char *payload,
-                      const mosquitto_property *properties);
 
 void connection_subscribe(struct connection *connection, const char *filter);
 

@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_S     86400u
-#define HOUR_S    3600u
-#define REPLY_S   30u
-#define STEP_MS   1000
-#define TOPIC_MAX 512
-#define JSON      "application/json"
+#define DAY_S      86400u
+#define HOUR_S     3600u
+#define REPLY_S    30u
+#define STEP_MS    1000
+#define HISTORY_MS 10
+#define TOPIC_MAX  512
+#define JSON       "application/json"
+
+static void forget_replies(struct sl_publisher *p);
 
 static void on_up(void *ctx)
 {
@@ -20,16 +23,18 @@ static void on_up(void *ctx)
     for (size_t i = 0; i < p->n_statuses; i++) {
         p->statuses[i].due = true;
     }
+    forget_replies(p);
     pthread_mutex_lock(&p->lock);
     p->stats.reconnects += p->connected_before;
     p->connected_before = true;
     p->stats.connected = true;
+    p->stats.commands_problem[0] = '\0';
     for (size_t i = 0; i < p->n_cameras; i++) {
         struct courier_camera *camera = &p->cameras[i];
         for (size_t s = 0; s < COURIER_STATES; s++) {
             camera->due[s] = camera->payload[s] != NULL;
         }
-        camera->newest_due = camera->newest.seq > 0;
+        camera->newest = 0;
     }
     pthread_mutex_unlock(&p->lock);
     for (size_t i = 0; i < p->n_cameras; i++) {
@@ -37,6 +42,7 @@ static void on_up(void *ctx)
         snprintf(filter, sizeof(filter), "%s+", p->cameras[i].commands);
         connection_subscribe(&p->connection, filter);
     }
+    feed_restart(&p->feed);
 }
 
 static void on_down(void *ctx)
@@ -44,7 +50,6 @@ static void on_down(void *ctx)
     struct sl_publisher *p = ctx;
     pthread_mutex_lock(&p->lock);
     p->stats.connected = false;
-    verdict_queue_rewind(&p->queue);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -56,35 +61,88 @@ static void on_failed(void *ctx, const char *error)
     pthread_mutex_unlock(&p->lock);
 }
 
-// The token of a verdict is its number in the queue, plus one.
+// The token of a record is its number; a status has none.
 static void on_settled(void *ctx, uint64_t token, uint32_t item, bool refused)
 {
     struct sl_publisher *p = ctx;
+    feed_settled(&p->feed, (int64_t)token, item, refused);
+}
+
+static void on_denied(void *ctx, const char *error)
+{
+    struct sl_publisher *p = ctx;
     pthread_mutex_lock(&p->lock);
-    struct verdict_left left = verdict_queue_settle(&p->queue, token - 1, item, refused);
-    p->stats.acknowledged += left.acknowledged;
-    p->stats.refused += left.refused;
+    g_strlcpy(p->stats.commands_problem, error, sizeof(p->stats.commands_problem));
     pthread_mutex_unlock(&p->lock);
 }
 
-static void answer(struct sl_publisher *p, const char *topic, const char *reply,
-                   const mosquitto_property *asked)
+// The sender names where the answer goes, but only among this camera's own replies: nobody shall
+// be able to make the camera publish elsewhere.
+static char *reply_topic(const struct courier_camera *camera, const char *verb, const char *asked)
+{
+    const size_t prefix = strlen(camera->reply);
+    const bool own = asked && strncmp(asked, camera->reply, prefix) == 0 && asked[prefix] &&
+                     strlen(asked) < TOPIC_MAX && mosquitto_pub_topic_check(asked) == 0;
+    return own ? g_strdup(asked) : g_strconcat(camera->reply, verb, NULL);
+}
+
+static void queue_reply(struct sl_publisher *p, const struct courier_camera *camera,
+                        const char *verb, const char *text, const mosquitto_property *asked)
 {
     char *response = NULL;
-    void *correlation = NULL;
-    uint16_t size = 0;
-    mosquitto_property *properties = NULL;
-    mosquitto_property_read_string(asked, MQTT_PROP_RESPONSE_TOPIC, &response, false);
-    mosquitto_property_read_binary(asked, MQTT_PROP_CORRELATION_DATA, &correlation, &size, false);
-    mosquitto_property_add_int32(&properties, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, REPLY_S);
-    mosquitto_property_add_string(&properties, MQTT_PROP_CONTENT_TYPE, JSON);
-    if (correlation) {
-        mosquitto_property_add_binary(&properties, MQTT_PROP_CORRELATION_DATA, correlation, size);
+    struct courier_reply *reply = &p->replies[p->n_replies];
+    if (p->n_replies == COURIER_REPLIES) {
+        on_failed(p, "replies wait for the broker; one more was dropped");
+        return;
     }
-    connection_reply(&p->connection, response ? response : topic, reply, properties);
-    mosquitto_property_free_all(&properties);
-    free(correlation);
+    *reply = (struct courier_reply){.payload = g_strdup(text)};
+    mosquitto_property_read_string(asked, MQTT_PROP_RESPONSE_TOPIC, &response, false);
+    mosquitto_property_read_binary(asked, MQTT_PROP_CORRELATION_DATA, &reply->correlation,
+                                   &reply->correlation_size, false);
+    reply->topic = reply_topic(camera, verb, response);
+    p->n_replies++;
     free(response);
+}
+
+static void clear_reply(struct courier_reply *reply)
+{
+    g_free(reply->topic);
+    g_free(reply->payload);
+    free(reply->correlation);
+}
+
+static void forget_replies(struct sl_publisher *p)
+{
+    while (p->n_replies > 0) {
+        clear_reply(&p->replies[--p->n_replies]);
+    }
+}
+
+static bool send_replies(struct sl_publisher *p)
+{
+    while (p->n_replies > 0) {
+        const struct courier_reply *reply = &p->replies[0];
+        const struct connection_message message = {
+            .topic = reply->topic,
+            .payload = reply->payload,
+            .size = strlen(reply->payload),
+            .qos = 1,
+            .expiry_s = REPLY_S,
+            .content_type = JSON,
+            .correlation = reply->correlation,
+            .correlation_size = reply->correlation_size,
+        };
+        const int status = connection_publish(&p->connection, &message);
+        if (status == -EAGAIN) {
+            return false;
+        }
+        if (status) {
+            on_failed(p, "a reply is larger than the broker takes");
+        }
+        clear_reply(&p->replies[0]);
+        memmove(p->replies, p->replies + 1, --p->n_replies * sizeof(p->replies[0]));
+    }
+    return true;
 }
 
 // Retained commands are from before: nobody may want them any more.
@@ -99,15 +157,10 @@ static void on_message(void *ctx, const struct mosquitto_message *message,
             continue;
         }
         const char *verb = message->topic + prefix;
-        char topic[TOPIC_MAX];
-        int length = snprintf(topic, sizeof(topic), "%s%s", camera->reply, verb);
-        if (length < 0 || (size_t)length >= sizeof(topic)) {
-            return;
-        }
         char *reply = sl_command_run(p->commands, p->n_commands, p->commands_ctx, camera->name,
                                      verb, message->payload, (size_t)message->payloadlen);
         if (reply) {
-            answer(p, topic, reply, properties);
+            queue_reply(p, camera, verb, reply, properties);
         }
         free(reply);
         return;
@@ -120,6 +173,7 @@ const struct connection_events courier_events = {
     .settled = on_settled,
     .message = on_message,
     .failed = on_failed,
+    .denied = on_denied,
 };
 
 static bool send_statuses(struct sl_publisher *p)
@@ -187,34 +241,40 @@ static bool send_state(struct sl_publisher *p, struct courier_camera *camera, si
     return status != -EAGAIN;
 }
 
-static struct courier_camera *camera_of(struct sl_publisher *p, const struct sl_verdict *verdict)
+static struct courier_camera *camera_of(struct sl_publisher *p, const char *name)
 {
     for (size_t i = 0; i < p->n_cameras; i++) {
-        if (strcmp(p->cameras[i].name, verdict->camera) == 0) {
+        if (strcmp(p->cameras[i].name, name) == 0) {
             return &p->cameras[i];
         }
     }
-    return NULL; // not reached: sl_publisher_verdict takes known cameras only
+    return NULL; // the configuration has it no more
 }
 
-static int send_item(struct sl_publisher *p, uint64_t number, uint32_t item)
+static const char *topic_of(const struct courier_camera *camera, const struct feed_item *item)
 {
-    const struct sl_verdict *v = &p->sending;
-    const struct courier_camera *camera = camera_of(p, v);
-    size_t size = item ? sl_defect_json(p->json, sizeof(p->json), v, &p->origin, item - 1)
-                       : sl_verdict_json(p->json, sizeof(p->json), v, &p->origin);
-    if (!camera || size == 0) {
+    return item->row->kind == STORE_GAP ? camera->gap
+           : item->item                 ? camera->defect
+                                        : camera->verdict;
+}
+
+static int send_item(struct sl_publisher *p, const struct feed_item *item)
+{
+    const struct courier_camera *camera = camera_of(p, item->row->camera);
+    const char *body = item->item ? item->defect : item->row->body;
+    if (!camera || !body) {
         return -EMSGSIZE;
     }
     const struct connection_message message = {
-        .topic = item ? camera->defect : camera->verdict,
-        .payload = p->json,
-        .size = size,
+        .topic = topic_of(camera, item),
+        .payload = body,
+        .size = strlen(body),
         .qos = 1,
         .expiry_s = DAY_S,
         .content_type = JSON,
-        .token = number + 1,
-        .item = item,
+        .history = item->history,
+        .token = (uint64_t)item->row->id,
+        .item = item->item,
     };
     return connection_publish(&p->connection, &message);
 }
@@ -222,63 +282,52 @@ static int send_item(struct sl_publisher *p, uint64_t number, uint32_t item)
 // Sends one item; false if there is none or no room.
 static bool send_next(struct sl_publisher *p)
 {
-    uint64_t number = 0;
-    uint32_t item = 0;
-    const struct sl_verdict *verdict = NULL;
-    if (!connection_has_room(&p->connection)) {
+    struct feed_item item;
+    if (!connection_has_room(&p->connection) || !feed_next(&p->feed, &item)) {
         return false;
     }
-    pthread_mutex_lock(&p->lock);
-    bool found = verdict_queue_peek(&p->queue, &number, &item, &verdict);
-    if (found) {
-        p->sending = *verdict;
-    }
-    pthread_mutex_unlock(&p->lock);
-    int status = found ? send_item(p, number, item) : -EAGAIN;
+    const int64_t id = item.row->id;
+    const int status = send_item(p, &item);
+    cJSON_free(item.defect);
     if (status == -EAGAIN) {
         return false;
     }
-    pthread_mutex_lock(&p->lock);
-    verdict_queue_sent(&p->queue, number, item);
-    pthread_mutex_unlock(&p->lock);
+    feed_sent(&p->feed);
     if (status) {
-        on_failed(p, "a verdict is larger than the broker takes");
-        on_settled(p, number + 1, item, true);
-    } else if (item == 0) {
+        on_failed(p, "a verdict is larger than the broker takes, or of a camera that is gone");
+        feed_settled(&p->feed, id, item.item, true);
+    } else if (item.item == 0) {
         atomic_store(&p->last_sent_ns, connection_now_ns());
     }
     return true;
 }
 
-static void send_newest(struct sl_publisher *p, struct courier_camera *camera)
+static void send_newest(struct sl_publisher *p, size_t index)
 {
-    pthread_mutex_lock(&p->lock);
-    bool due = camera->newest_due;
-    if (due) {
-        p->sending = camera->newest;
-        camera->newest_due = false;
-    }
-    pthread_mutex_unlock(&p->lock);
-    size_t size = due ? sl_verdict_json(p->json, sizeof(p->json), &p->sending, &p->origin) : 0;
-    if (size == 0) {
+    struct courier_camera *camera = &p->cameras[index];
+    const int64_t newest = sl_ledger_newest(p->ledger, index);
+    struct store_row row;
+    if (newest == 0 || newest == camera->newest || feed_one(&p->feed, newest, &row)) {
         return;
     }
     const struct connection_message message = {
         .topic = camera->last,
-        .payload = p->json,
-        .size = size,
+        .payload = row.body,
+        .size = strlen(row.body),
         .retain = true,
         .expiry_s = HOUR_S,
         .content_type = JSON,
     };
+    camera->newest = newest;
     connection_publish(&p->connection, &message); // if it fails, the next connection repeats it
+    store_row_clear(&row);
 }
 
 // State first, then verdicts in order, then what only has to be fresh, and that only while the
 // socket takes all it is given: a slow broker shall not pile these up in libmosquitto.
 static void pump(struct sl_publisher *p)
 {
-    if (!send_statuses(p)) {
+    if (!send_statuses(p) || !send_replies(p)) {
         return;
     }
     for (size_t i = 0; i < p->n_cameras; i++) {
@@ -290,7 +339,7 @@ static void pump(struct sl_publisher *p)
     while (send_next(p)) {
     }
     for (size_t i = 0; i < p->n_cameras && connection_is_idle(&p->connection); i++) {
-        send_newest(p, &p->cameras[i]);
+        send_newest(p, i);
         send_state(p, &p->cameras[i], SL_STATE_METRICS - 1);
     }
 }
@@ -302,8 +351,10 @@ struct orders {
 
 static struct orders read_orders(struct sl_publisher *p)
 {
+    struct sl_ledger_stats ledger;
+    sl_ledger_stats(p->ledger, &ledger);
     pthread_mutex_lock(&p->lock);
-    struct orders orders = {p->stopping, verdict_queue_length(&p->queue) == 0, p->drain_ns,
+    struct orders orders = {p->stopping, ledger.queued == 0 && p->n_replies == 0, p->drain_ns,
                             p->stop_ns};
     pthread_mutex_unlock(&p->lock);
     return orders;
@@ -340,10 +391,15 @@ void *courier_run(void *publisher)
         struct orders orders = read_orders(p);
         if (orders.stopping && (orders.empty || connection_now_ns() >= orders.drain_ns)) {
             leave(p, orders.stop_ns);
+            forget_replies(p);
+            feed_clear(&p->feed);
             return NULL;
         }
-        connection_step(&p->connection, p->wake_fd,
-                        orders.stopping ? ms_until(orders.drain_ns) : STEP_MS);
+        int timeout_ms = orders.stopping ? ms_until(orders.drain_ns) : STEP_MS;
+        if (p->connection.up && feed_waits(&p->feed)) {
+            timeout_ms = MIN(timeout_ms, HISTORY_MS);
+        }
+        connection_step(&p->connection, p->wake_fd, timeout_ms);
         if (p->connection.up) {
             pump(p);
         }

@@ -3,24 +3,22 @@
 #define SL_MQTT_COURIER_H
 
 #include "mqtt/connection.h"
+#include "mqtt/feed.h"
 #include "mqtt/publisher.h"
-#include "mqtt/verdict_json.h"
-#include "mqtt/verdict_queue.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define COURIER_STATES 3 // enum sl_state_topic
+#define COURIER_STATES  3  // enum sl_state_topic
+#define COURIER_REPLIES 64 // answers that wait for room in the window
 
 struct courier_camera {
     char name[64];
-    char *verdict, *last, *defect, *reply; // topics; `reply` ends with a slash
+    char *verdict, *last, *defect, *gap, *reply; // topics; `reply` ends with a slash
     char *state[COURIER_STATES];
     char *commands; // "ROOT/CAMERA/cmd/"
+    int64_t newest; // record that verdict/last shows; network thread only
     // Under the publisher's lock.
-    uint64_t seq;
-    struct sl_verdict newest; // seq 0: none yet
-    bool newest_due;
     char *payload[COURIER_STATES]; // GRefString
     bool due[COURIER_STATES];
 };
@@ -30,11 +28,17 @@ struct courier_status { // one topic that says online or offline
     bool due; // network thread only
 };
 
+struct courier_reply {
+    char *topic, *payload;
+    void *correlation;
+    uint16_t correlation_size;
+};
+
 struct sl_publisher {
     // Fixed before the thread starts.
     struct sl_config_broker broker;
     char *client_id, *password;
-    struct sl_verdict_origin origin;
+    char boot_id[40];
     const struct sl_command *commands;
     size_t n_commands;
     void *commands_ctx;
@@ -46,8 +50,9 @@ struct sl_publisher {
     pthread_t thread;
     _Atomic int64_t last_sent_ns;
 
+    struct sl_ledger *ledger;
+
     pthread_mutex_t lock;
-    struct verdict_queue queue;
     struct sl_publisher_stats stats;
     bool stopping;
     int64_t drain_ns, stop_ns; // when to stop sending verdicts, and when to stop at all
@@ -56,8 +61,9 @@ struct sl_publisher {
     struct connection connection;
     bool connected_before;
     bool leaving; // statuses say offline
-    char json[SL_VERDICT_JSON_MAX];
-    struct sl_verdict sending;
+    struct feed feed;
+    struct courier_reply replies[COURIER_REPLIES];
+    unsigned n_replies;
 };
 
 void *courier_run(void *publisher); // the thread

@@ -10,10 +10,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define MS               1000000ll
-#define FAREWELL_MAX_MS  500u
-#define METRICS_EXPIRY_S 120u // for who does not publish any more
-#define PASSWORD_MAX     65535u
+#define MS              1000000ll
+#define FAREWELL_MAX_MS 500u
+#define PASSWORD_MAX    65535u
 
 static void clear_password(char *password)
 {
@@ -95,13 +94,12 @@ static char *make_client_id(const struct sl_config_broker *broker)
     return client_id;
 }
 
-static void make_origin(struct sl_verdict_origin *origin)
+static void read_boot_id(char *out, size_t size)
 {
     g_autofree char *boot = NULL;
     if (g_file_get_contents("/proc/sys/kernel/random/boot_id", &boot, NULL, NULL)) {
-        g_strlcpy(origin->boot_id, g_strstrip(boot), sizeof(origin->boot_id));
+        g_strlcpy(out, g_strstrip(boot), size);
     }
-    snprintf(origin->stream, sizeof(origin->stream), "%08x%08x", g_random_int(), g_random_int());
 }
 
 static void make_camera(struct courier_camera *camera, const char *root, const char *name)
@@ -110,6 +108,7 @@ static void make_camera(struct courier_camera *camera, const char *root, const c
     camera->verdict = g_strdup_printf("%s/%s/verdict", root, name);
     camera->last = g_strdup_printf("%s/%s/verdict/last", root, name);
     camera->defect = g_strdup_printf("%s/%s/defect", root, name);
+    camera->gap = g_strdup_printf("%s/%s/gap", root, name);
     camera->reply = g_strdup_printf("%s/%s/reply/", root, name);
     camera->commands = g_strdup_printf("%s/%s/cmd/", root, name);
     static const char *const states[COURIER_STATES] = {"info", "health", "metrics"};
@@ -120,8 +119,8 @@ static void make_camera(struct courier_camera *camera, const char *root, const c
 
 static void clear_camera(struct courier_camera *camera)
 {
-    char *topics[] = {camera->verdict, camera->last, camera->defect, camera->reply,
-                      camera->commands};
+    char *topics[] = {camera->verdict, camera->last,  camera->defect,
+                      camera->gap,     camera->reply, camera->commands};
     for (size_t i = 0; i < G_N_ELEMENTS(topics); i++) {
         g_free(topics[i]);
     }
@@ -133,8 +132,9 @@ static void clear_camera(struct courier_camera *camera)
 
 // A connection has one will. With one camera it is that camera's; with several it is the client's,
 // beside which every camera has a status of its own.
-static void make_topics(struct sl_publisher *p, const char *const *cameras, size_t n)
+static void make_topics(struct sl_publisher *p, const struct sl_config *config)
 {
+    const size_t n = config->cameras_count;
     p->cameras = g_new0(struct courier_camera, n);
     p->statuses = g_new0(struct courier_status, n + 1);
     p->n_cameras = n;
@@ -143,14 +143,15 @@ static void make_topics(struct sl_publisher *p, const char *const *cameras, size
             g_strdup_printf("%s/%s/status", p->broker.root, p->client_id);
     }
     for (size_t i = 0; i < n; i++) {
-        make_camera(&p->cameras[i], p->broker.root, cameras[i]);
+        make_camera(&p->cameras[i], p->broker.root, config->cameras[i].name);
         p->statuses[p->n_statuses++].topic =
-            g_strdup_printf("%s/%s/status", p->broker.root, cameras[i]);
+            g_strdup_printf("%s/%s/status", p->broker.root, config->cameras[i].name);
     }
 }
 
 static void destroy(struct sl_publisher *p)
 {
+    sl_ledger_free(p->ledger);
     for (size_t i = 0; i < p->n_cameras; i++) {
         clear_camera(&p->cameras[i]);
     }
@@ -162,7 +163,6 @@ static void destroy(struct sl_publisher *p)
     g_free(p->client_id);
     clear_password(p->password);
     clear_broker(&p->broker);
-    verdict_queue_clear(&p->queue);
     if (p->wake_fd >= 0) {
         close(p->wake_fd);
     }
@@ -178,17 +178,48 @@ static bool fail_errno(GError **error, const char *what, int code)
     return false;
 }
 
-static bool start(struct sl_publisher *p, GError **error)
+static void wake(struct sl_publisher *p)
+{
+    eventfd_write(p->wake_fd, 1); // full only if a wake-up is due anyway
+}
+
+static void on_committed(void *publisher)
+{
+    wake(publisher);
+}
+
+static bool open_ledger(struct sl_publisher *p, const struct sl_config *config, GError **error)
+{
+    g_autofree const char **names = g_new0(const char *, p->n_cameras + 1);
+    for (size_t i = 0; i < p->n_cameras; i++) {
+        names[i] = p->cameras[i].name;
+    }
+    const struct sl_ledger_options options = {
+        .config = &config->ledger,
+        .cameras = names,
+        .n_cameras = p->n_cameras,
+        .queue = config->broker.queue,
+        .boot_id = p->boot_id,
+        .committed = on_committed,
+        .ctx = p,
+    };
+    p->ledger = sl_ledger_new(&options, error);
+    p->feed.ledger = p->ledger;
+    p->feed.history_rate = config->ledger.history_rate;
+    return p->ledger != NULL;
+}
+
+static bool start(struct sl_publisher *p, const struct sl_config *config, GError **error)
 {
     if (!check_files(&p->broker, error) || !read_password(p, error)) {
         return false;
     }
-    if (verdict_queue_init(&p->queue, p->broker.queue)) {
-        return fail_errno(error, "queue of verdicts", ENOMEM);
-    }
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (p->wake_fd < 0) {
         return fail_errno(error, "eventfd", errno);
+    }
+    if (!open_ledger(p, config, error)) {
+        return false;
     }
     p->connection = (struct connection){
         .broker = &p->broker,
@@ -202,39 +233,35 @@ static bool start(struct sl_publisher *p, GError **error)
     return code ? fail_errno(error, "network thread", code) : true;
 }
 
-struct sl_publisher *sl_publisher_new(const struct sl_config_broker *broker,
-                                      const char *const *cameras, size_t n_cameras,
+struct sl_publisher *sl_publisher_new(const struct sl_config *config,
                                       const struct sl_command *commands, size_t n_commands,
                                       void *ctx, GError **error)
 {
-    if (n_cameras == 0 || broker->queue == 0) {
+    if (config->cameras_count == 0 || config->broker.queue == 0 || !config->ledger.path) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "publisher: expected a camera and room for a verdict, found %zu and %u",
-                    n_cameras, broker->queue);
+                    "publisher: expected a camera, a ledger and room for a verdict, found %u, %s "
+                    "and %u",
+                    config->cameras_count, config->ledger.path ? config->ledger.path : "none",
+                    config->broker.queue);
         return NULL;
     }
     struct sl_publisher *p = g_new0(struct sl_publisher, 1);
     mosquitto_lib_init();
     pthread_mutex_init(&p->lock, NULL);
     p->wake_fd = -1;
-    p->metrics_expiry_s = METRICS_EXPIRY_S;
+    p->metrics_expiry_s = 2 * config->metrics_interval_s;
     p->commands = commands;
     p->n_commands = n_commands;
     p->commands_ctx = ctx;
-    copy_broker(&p->broker, broker);
-    p->client_id = make_client_id(broker);
-    make_origin(&p->origin);
-    make_topics(p, cameras, n_cameras);
-    if (!start(p, error)) {
+    copy_broker(&p->broker, &config->broker);
+    p->client_id = make_client_id(&config->broker);
+    read_boot_id(p->boot_id, sizeof(p->boot_id));
+    make_topics(p, config);
+    if (!start(p, config, error)) {
         destroy(p);
         return NULL;
     }
     return p;
-}
-
-static void wake(struct sl_publisher *p)
-{
-    eventfd_write(p->wake_fd, 1); // full only if a wake-up is due anyway
 }
 
 void sl_publisher_free(struct sl_publisher *p, uint32_t timeout_ms)
@@ -266,20 +293,7 @@ static struct courier_camera *find_camera(struct sl_publisher *p, const char *na
 
 uint64_t sl_publisher_verdict(struct sl_publisher *p, const struct sl_verdict *verdict)
 {
-    struct courier_camera *camera = find_camera(p, verdict->camera);
-    if (!camera) {
-        return 0;
-    }
-    pthread_mutex_lock(&p->lock);
-    uint64_t seq = ++camera->seq;
-    camera->newest = *verdict;
-    camera->newest.seq = seq;
-    camera->newest_due = true;
-    p->stats.accepted++;
-    p->stats.dropped += verdict_queue_push(&p->queue, &camera->newest);
-    pthread_mutex_unlock(&p->lock);
-    wake(p);
-    return seq;
+    return sl_ledger_append(p->ledger, verdict);
 }
 
 void sl_publisher_state(struct sl_publisher *p, const char *camera_name, enum sl_state_topic topic,
@@ -304,10 +318,20 @@ void sl_publisher_state(struct sl_publisher *p, const char *camera_name, enum sl
 
 void sl_publisher_stats(struct sl_publisher *p, struct sl_publisher_stats *out)
 {
+    struct sl_ledger_stats ledger;
+    sl_ledger_stats(p->ledger, &ledger);
     pthread_mutex_lock(&p->lock);
     *out = p->stats;
-    out->queued = verdict_queue_length(&p->queue);
     pthread_mutex_unlock(&p->lock);
+    out->accepted = ledger.accepted;
+    out->acknowledged = ledger.sent;
+    out->dropped = ledger.dropped;
+    out->refused = ledger.parked;
+    out->queued = ledger.queued;
+    out->waiting = ledger.waiting;
+    out->ledger_bytes = ledger.bytes;
+    out->ledger_records = ledger.rows;
+    g_strlcpy(out->ledger_problem, ledger.problem, sizeof(out->ledger_problem));
 }
 
 int64_t sl_publisher_last_sent_ns(struct sl_publisher *p)

@@ -1,17 +1,18 @@
 // The publisher: one MQTT connection for the whole daemon, on its own thread and poll loop.
 //
-// Nothing here ever blocks the caller: what is handed over is copied into a bounded queue. Verdicts
-// that were taken are published in order, QoS 1, and leave the queue when the broker acknowledges
-// them; when the queue is full the oldest is dropped and counted. A verdict whose acknowledgement
-// was lost with the connection is sent again: consumers tell by (camera, stream, seq). State topics
-// (status, info, health, metrics, verdict/last) keep only their newest value and are published
-// again at every connect.
+// Nothing here ever blocks the caller: what is handed over is copied into the ledger's bounded
+// queue, and published from its disk, QoS 1; a record is done with when the broker acknowledges it,
+// and parked when the broker refuses it. What was not acknowledged goes again, after a lost
+// connection as after a restart: consumers tell by (camera, stream, seq). New records do not wait
+// for late ones; those carry the user property history=true. State topics (status, info, health,
+// metrics, verdict/last) keep only their newest value and are published again at every connect.
 //
-// Topics are ROOT/CAMERA/… with status (online, offline), info, verdict, verdict/last, defect,
-// health, metrics; cmd/VERB is answered on reply/VERB, or on the response topic that it brings.
-// Retained commands are ignored. A connection has one will: with one camera it sets
-// ROOT/CAMERA/status to offline; with several it sets ROOT/CLIENT_ID/status, which then says
-// online or offline for the daemon beside the cameras' own, which a crash leaves at online.
+// Topics are ROOT/CAMERA/… with status (online, offline), info, verdict, verdict/last, defect, gap,
+// health, metrics; cmd/VERB is answered on reply/VERB, or on the response topic that it brings if
+// that is below ROOT/CAMERA/reply/. Retained commands are ignored. A connection has one will: with
+// one camera it sets ROOT/CAMERA/status to offline; with several it sets ROOT/CLIENT_ID/status,
+// which then says online or offline for the daemon beside the cameras' own, which a crash leaves
+// at online.
 #ifndef SL_MQTT_PUBLISHER_H
 #define SL_MQTT_PUBLISHER_H
 
@@ -28,23 +29,27 @@ struct sl_publisher;
 struct sl_publisher_stats {
     bool connected;
     uint64_t accepted, acknowledged, dropped, refused; // verdicts; refused: PUBACK ≥ 0x80
-    uint32_t queued;
+    uint64_t queued;                                   // not acknowledged yet
+    uint64_t waiting;                                  // of these, not on disk yet
+    uint64_t ledger_bytes, ledger_records;
     uint64_t reconnects;
     char last_error[160];
+    char commands_problem[160]; // why no commands come; empty: they do
+    char ledger_problem[200];   // why the ledger does not do all it should; empty: it does
 };
 
 enum sl_state_topic { SL_STATE_INFO = 1, SL_STATE_HEALTH, SL_STATE_METRICS };
 
-// Starts the thread; an absent broker is not an error (it keeps trying). `commands` and `ctx` serve
-// cmd/VERB of every camera; they must outlive the publisher. Refuses what cannot work: unreadable
-// password or certificate files.
-struct sl_publisher *sl_publisher_new(const struct sl_config_broker *broker,
-                                      const char *const *cameras, size_t n_cameras,
+// Starts the threads; an absent broker is not an error (it keeps trying). Of `config` the broker,
+// the ledger, the cameras' names and metrics_interval_s are used, and copied. `commands` and `ctx`
+// serve cmd/VERB of every camera; they must outlive the publisher. Refuses what cannot work:
+// unreadable password or certificate files, a ledger that another process writes.
+struct sl_publisher *sl_publisher_new(const struct sl_config *config,
                                       const struct sl_command *commands, size_t n_commands,
                                       void *ctx, GError **error);
 
 // Waits at most `timeout_ms` for what is queued, up to a quarter of it (500 ms at most) kept for
-// publishing `offline`. Without a broker it waits only while verdicts are queued. NULL is fine.
+// publishing `offline`. What was not sent stays on disk. NULL is fine.
 void sl_publisher_free(struct sl_publisher *publisher, uint32_t timeout_ms);
 
 // Any thread; copies; gives the verdict its sequence number and returns it; 0 if its camera is

@@ -116,13 +116,8 @@ static struct sl_config *load(const gchar *path, GError **error)
 static gboolean start_publisher(struct sl_daemon *daemon, const struct sl_config *config,
                                 GError **error)
 {
-    const guint count = config->cameras_count;
-    g_autofree const char **names = g_new0(const char *, count + 1);
-    for (guint i = 0; i < count; i++)
-        names[i] = config->cameras[i].name;
     g_mutex_lock(&daemon->change);
-    daemon->publisher = sl_publisher_new(&config->broker, names, count, commands,
-                                         G_N_ELEMENTS(commands), daemon, error);
+    daemon->publisher = sl_publisher_new(config, commands, G_N_ELEMENTS(commands), daemon, error);
     g_mutex_unlock(&daemon->change);
     return daemon->publisher != NULL;
 }
@@ -319,7 +314,8 @@ static gboolean change(struct sl_daemon *daemon, GError **error)
     if (!config)
         return FALSE;
     const gboolean all = !daemon->publisher || !same_names(before, config) ||
-                         !sl_config_broker_equal(&before->broker, &config->broker);
+                         !sl_config_broker_equal(&before->broker, &config->broker) ||
+                         !sl_config_ledger_equal(&before->ledger, &config->ledger);
     if (!(all ? change_all(daemon, config, error) : change_cameras(daemon, config, error))) {
         sl_config_free(config);
         return FALSE;

@@ -45,10 +45,18 @@ gchar *sl_report_health(const struct sl_config_camera *config, const struct sl_c
         degraded = add_reason(reasons, "accelerator: %s", s->accelerator.reason);
     if (s->remarks[0])
         degraded = add_reason(reasons, "%s", s->remarks);
+    if (broker->ledger_problem[0])
+        fault = add_reason(reasons, "ledger: %s", broker->ledger_problem);
     if (broker->dropped)
-        degraded =
-            add_reason(reasons, "%" G_GUINT64_FORMAT " verdicts dropped while the broker was away",
-                       broker->dropped);
+        fault = add_reason(reasons,
+                           "ledger: %" G_GUINT64_FORMAT " verdicts were dropped for want of room",
+                           broker->dropped);
+    if (broker->refused)
+        degraded = add_reason(reasons,
+                              "%" G_GUINT64_FORMAT " verdicts are parked: the broker refused them",
+                              broker->refused);
+    if (broker->commands_problem[0])
+        degraded = add_reason(reasons, "commands do not come: %s", broker->commands_problem);
     if (config_problem && *config_problem)
         degraded = add_reason(reasons, "configuration not reloaded: %s", config_problem);
     cJSON_AddNumberToObject(json, "schema", 1);
@@ -70,9 +78,14 @@ gchar *sl_report_health(const struct sl_config_camera *config, const struct sl_c
     cJSON_AddStringToObject(accelerator, "wanted", s->accelerator.wanted);
     cJSON_AddStringToObject(accelerator, "actual", s->accelerator.actual);
     cJSON *queue = cJSON_AddObjectToObject(json, "queue");
-    cJSON_AddNumberToObject(queue, "depth", broker->queued);
+    cJSON_AddNumberToObject(queue, "depth", (double)broker->queued);
     cJSON_AddNumberToObject(queue, "dropped", (double)broker->dropped);
     cJSON_AddNumberToObject(queue, "refused", (double)broker->refused);
+    cJSON *ledger = cJSON_AddObjectToObject(json, "ledger");
+    cJSON_AddStringToObject(ledger, "state", broker->ledger_problem[0] ? "error" : "ok");
+    cJSON_AddNumberToObject(ledger, "records", (double)broker->ledger_records);
+    cJSON_AddNumberToObject(ledger, "bytes", (double)broker->ledger_bytes);
+    cJSON_AddNumberToObject(ledger, "waiting", (double)broker->waiting);
     return print(json);
 }
 
@@ -96,7 +109,10 @@ gchar *sl_report_metrics(const struct sl_camera_status *s, const struct sl_publi
     add_ms(json, "infer_ms_p99", sl_latency_quantile(&s->inference, 0.99));
     add_ms(json, "latency_ms_p50", sl_latency_quantile(&s->latency, 0.5));
     add_ms(json, "latency_ms_p99", sl_latency_quantile(&s->latency, 0.99));
-    cJSON_AddNumberToObject(json, "queue_depth", broker->queued);
+    cJSON_AddNumberToObject(json, "queue_depth", (double)broker->queued);
+    cJSON_AddNumberToObject(json, "ledger_depth", (double)broker->waiting);
+    cJSON_AddNumberToObject(json, "ledger_bytes", (double)broker->ledger_bytes);
+    cJSON_AddNumberToObject(json, "refused_total", (double)broker->refused);
     cJSON_AddNumberToObject(json, "dropped_total", (double)broker->dropped);
     return print(json);
 }

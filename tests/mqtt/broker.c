@@ -2,6 +2,7 @@
 #include "mqtt/broker.h"
 
 #include <arpa/inet.h>
+#include <ftw.h>
 #include <glib.h>
 #include <mqtt_protocol.h>
 #include <setjmp.h>
@@ -121,19 +122,18 @@ void broker_kill(struct broker *broker)
     }
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)st;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
 void broker_remove(struct broker *broker)
 {
     broker_kill(broker);
-    GDir *folder = g_dir_open(broker->folder, 0, NULL);
-    for (const char *name; folder && (name = g_dir_read_name(folder));) {
-        char path[128];
-        broker_path(broker, name, path);
-        unlink(path);
-    }
-    if (folder) {
-        g_dir_close(folder);
-    }
-    rmdir(broker->folder);
+    nftw(broker->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void on_connect(struct mosquitto *mosq, void *ctx, int rc)

@@ -19,10 +19,10 @@
 
 static struct broker broker;
 static struct observer observer;
-static char password[128], wrong[128];
+static char password[128], wrong[128], ledger[128];
 static char host[] = "127.0.0.1", app[] = "app", limited[] = "limited", root[] = "plant/line";
 static char client[] = "sightline-test";
-static const char *const cameras[] = {"cam1", "cam2"};
+static char cam1[] = "cam1", cam2[] = "cam2";
 static int handled; // network thread; read after the reply has been seen
 
 static int on_ping(void *ctx, const char *camera, const cJSON *arguments, cJSON **data,
@@ -39,25 +39,30 @@ static int on_ping(void *ctx, const char *camera, const cJSON *arguments, cJSON 
 
 static const struct sl_command commands[] = {{"ping", "answers", NULL, on_ping}};
 
-static struct sl_config_broker settings(uint32_t queue)
+static struct sl_config_camera sections[] = {{.name = cam1}, {.name = cam2}};
+
+static struct sl_config settings(uint32_t queue)
 {
-    return (struct sl_config_broker){
-        .host = host,
-        .port = broker.port,
-        .username = app,
-        .password_file = password,
-        .root = root,
-        .client_id = client,
-        .keepalive_s = 5,
-        .queue = queue,
+    return (struct sl_config){
+        .broker = {.host = host,
+                   .port = broker.port,
+                   .username = app,
+                   .password_file = password,
+                   .root = root,
+                   .client_id = client,
+                   .keepalive_s = 5,
+                   .queue = queue},
+        .ledger = {.path = ledger, .max_mb = 16, .max_records = 100000, .history_rate = 10000},
+        .cameras = sections,
+        .cameras_count = 1,
+        .metrics_interval_s = 10,
     };
 }
 
-static struct sl_publisher *start_with(const struct sl_config_broker *config, size_t n_cameras)
+static struct sl_publisher *start_with(const struct sl_config *config)
 {
     GError *error = NULL;
-    struct sl_publisher *p =
-        sl_publisher_new(config, cameras, n_cameras, commands, 1, NULL, &error);
+    struct sl_publisher *p = sl_publisher_new(config, commands, 1, NULL, &error);
     assert_null(error);
     assert_non_null(p);
     return p;
@@ -65,8 +70,8 @@ static struct sl_publisher *start_with(const struct sl_config_broker *config, si
 
 static struct sl_publisher *start(uint32_t queue)
 {
-    struct sl_config_broker config = settings(queue);
-    return start_with(&config, 1);
+    struct sl_config config = settings(queue);
+    return start_with(&config);
 }
 
 static struct sl_verdict verdict(uint32_t n_defects)
@@ -89,8 +94,8 @@ static struct sl_publisher_stats stats_of(struct sl_publisher *p)
 {
     struct sl_publisher_stats stats;
     sl_publisher_stats(p, &stats);
-    assert_int_equal(stats.accepted,
-                     stats.acknowledged + stats.dropped + stats.refused + stats.queued);
+    assert_true(stats.accepted <=
+                stats.acknowledged + stats.dropped + stats.refused + stats.queued);
     return stats;
 }
 
@@ -141,12 +146,26 @@ static void assert_all_seen(uint64_t first, uint64_t last)
     }
 }
 
+// The highest number that has come; late ones come beside new ones.
+static uint64_t newest_seq(void)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < observer.n_seen; i++) {
+        const char *seq = strstr(observer.seen[i].payload, "\"seq\":");
+        if (seq && strcmp(observer.seen[i].topic, "plant/line/cam1/verdict") == 0) {
+            newest = MAX(newest, g_ascii_strtoull(seq + 6, NULL, 10));
+        }
+    }
+    return newest;
+}
+
 static int prepare(void **state)
 {
     (void)state;
     broker_prepare(&broker);
     broker_path(&broker, "password", password);
     broker_path(&broker, "wrong", wrong);
+    broker_path(&broker, "ledger", ledger);
     observer = (struct observer){0};
     return 0;
 }
@@ -224,26 +243,50 @@ static void loses_nothing_when_the_broker_is_killed(void **state)
     // What the old broker acknowledged and did not write before it died is its loss: only what was
     // handed over afterwards must be here.
     WAIT_FOR(observer_count(&observer, "plant/line/cam1/verdict") >= 300);
-    WAIT_FOR(strstr(observer_find(&observer, "plant/line/cam1/verdict")->payload, "\"seq\":500,"));
+    WAIT_FOR(newest_seq() == 500);
     assert_all_seen(301, 500);
     WAIT_FOR(seen_as("plant/line/cam1/status", "online"));
     sl_publisher_free(p, 1000);
 }
 
-static void drops_and_counts_the_oldest_when_full(void **state)
+static void keeps_on_disk_what_does_not_fit_memory(void **state)
 {
     (void)state;
     broker_kill(&broker);
-    struct sl_publisher *p = start(10);
-    publish(p, 25);
-    assert_int_equal(stats_of(p).dropped, 15);
-    assert_int_equal(stats_of(p).queued, 10);
+    struct sl_publisher *p = start(100);
+    for (int i = 0; i < 10; i++) {
+        publish(p, 90);
+        WAIT_FOR(stats_of(p).waiting == 0);
+    }
+    assert_int_equal(stats_of(p).dropped, 0);
+    assert_int_equal(stats_of(p).queued, 900);
+    sl_publisher_free(p, 100);
+    WAIT_FOR(!observer.connected);
     broker_start(&broker);
-    WAIT_FOR(stats_of(p).acknowledged == 10);
-    WAIT_FOR(observer_count(&observer, "plant/line/cam1/verdict") == 10);
-    assert_all_seen(16, 25);
-    assert_int_equal(stats_of(p).dropped, 15);
+    WAIT_FOR(observer.connected);
+    p = start(100); // as after a restart of the daemon
+    assert_int_equal(sl_publisher_verdict(p, &(struct sl_verdict){.camera = "cam1"}), 901);
+    WAIT_FOR(stats_of(p).queued == 0);
+    WAIT_FOR(observer_count(&observer, "plant/line/cam1/verdict") >= 901);
+    assert_all_seen(1, 901);
     sl_publisher_free(p, 1000);
+}
+
+static void sends_history_at_its_rate_and_news_at_once(void **state)
+{
+    (void)state;
+    broker_kill(&broker);
+    struct sl_config config = settings(2000);
+    config.ledger.history_rate = 100;
+    struct sl_publisher *p = start_with(&config);
+    publish(p, 1000);
+    WAIT_FOR(stats_of(p).waiting == 0);
+    broker_start(&broker);
+    WAIT_FOR(stats_of(p).connected);
+    publish(p, 1);
+    WAIT_FOR(newest_seq() == 1001);
+    assert_true(observer_count(&observer, "plant/line/cam1/verdict") < 300);
+    sl_publisher_free(p, 0);
 }
 
 static void survives_a_broker_that_stalls(void **state)
@@ -283,16 +326,51 @@ static void answers_commands(void **state)
     WAIT_FOR(seen_as("plant/line/cam1/reply/ping",
                      "{\"id\":1,\"status\":\"ok\",\"error\":null,\"data\":\"cam1\"}"));
     mosquitto_property *with = NULL;
-    mosquitto_property_add_string(&with, MQTT_PROP_RESPONSE_TOPIC, "answers/here");
+    mosquitto_property_add_string(&with, MQTT_PROP_RESPONSE_TOPIC, "plant/line/cam1/reply/me/ping");
     mosquitto_property_add_binary(&with, MQTT_PROP_CORRELATION_DATA, "abc", 3);
     send("plant/line/cam1/cmd/ping", "{\"id\":2}", false, with);
     mosquitto_property_free_all(&with);
-    WAIT_FOR(observer_find(&observer, "answers/here"));
-    assert_string_equal(observer_find(&observer, "answers/here")->correlation, "abc");
+    WAIT_FOR(observer_find(&observer, "plant/line/cam1/reply/me/ping"));
+    assert_string_equal(observer_find(&observer, "plant/line/cam1/reply/me/ping")->correlation,
+                        "abc");
     send("plant/line/cam1/cmd/pong", "{\"id\":3}", false, NULL);
     WAIT_FOR(observer_find(&observer, "plant/line/cam1/reply/pong"));
     send("plant/line/cam1/cmd/ping", "", false, NULL);
     WAIT_FOR(strstr(observer_find(&observer, "plant/line/cam1/reply/ping")->payload, "error\""));
+    sl_publisher_free(p, 1000);
+}
+
+// Whoever may send commands cannot make the camera publish anywhere else.
+static void answers_only_below_its_own_replies(void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"answers/here", "plant/line/cam2/reply/ping",
+                                         "plant/line/cam1/status", "plant/line/cam1/reply/",
+                                         "plant/line/cam1/replyx/ping"};
+    struct sl_publisher *p = start(100);
+    WAIT_FOR(seen_as("plant/line/cam1/status", "online"));
+    for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
+        mosquitto_property *with = NULL;
+        mosquitto_property_add_string(&with, MQTT_PROP_RESPONSE_TOPIC, topics[i]);
+        send("plant/line/cam1/cmd/ping", "{\"id\":1}", false, with);
+        mosquitto_property_free_all(&with);
+        WAIT_FOR(observer_count(&observer, "plant/line/cam1/reply/ping") == i + 1);
+    }
+    assert_null(observer_find(&observer, "answers/here"));
+    assert_null(observer_find(&observer, "plant/line/cam2/reply/ping"));
+    assert_true(seen_as("plant/line/cam1/status", "online"));
+    sl_publisher_free(p, 1000);
+}
+
+static void answers_more_commands_than_the_window_holds(void **state)
+{
+    (void)state;
+    struct sl_publisher *p = start(100);
+    WAIT_FOR(seen_as("plant/line/cam1/status", "online"));
+    for (int i = 0; i < 60; i++) {
+        send("plant/line/cam1/cmd/ping", "{\"id\":1}", false, NULL);
+    }
+    WAIT_FOR(observer_count(&observer, "plant/line/cam1/reply/ping") == 60);
     sl_publisher_free(p, 1000);
 }
 
@@ -317,8 +395,9 @@ static void ignores_retained_commands(void **state)
 static void says_offline_when_it_leaves(void **state)
 {
     (void)state;
-    struct sl_config_broker config = settings(100);
-    struct sl_publisher *p = start_with(&config, 2);
+    struct sl_config config = settings(100);
+    config.cameras_count = 2;
+    struct sl_publisher *p = start_with(&config);
     WAIT_FOR(seen_as("plant/line/cam2/status", "online"));
     WAIT_FOR(seen_as("plant/line/sightline-test/status", "online"));
     publish(p, 40); // sent before it goes
@@ -335,8 +414,8 @@ static void is_said_offline_when_it_dies(void **state)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        struct sl_config_broker config = settings(100);
-        if (!sl_publisher_new(&config, cameras, 1, NULL, 0, NULL, NULL)) {
+        struct sl_config config = settings(100);
+        if (!sl_publisher_new(&config, NULL, 0, NULL, NULL)) {
             _exit(1);
         }
         for (;;) {
@@ -346,15 +425,17 @@ static void is_said_offline_when_it_dies(void **state)
     WAIT_FOR(seen_as("plant/line/cam1/status", "online"));
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
+    int64_t killed = now_ms();
     WAIT_FOR(seen_as("plant/line/cam1/status", "offline"));
+    assert_true(now_ms() - killed >= 2000); // the will's delay: a restart is no outage
 }
 
 static void names_a_wrong_password(void **state)
 {
     (void)state;
-    struct sl_config_broker config = settings(100);
-    config.password_file = wrong;
-    struct sl_publisher *p = start_with(&config, 1);
+    struct sl_config config = settings(100);
+    config.broker.password_file = wrong;
+    struct sl_publisher *p = start_with(&config);
     publish(p, 3);
     WAIT_FOR(strstr(stats_of(p).last_error, "refuses the connection: Not authorized (0x87)"));
     assert_false(stats_of(p).connected);
@@ -368,9 +449,9 @@ static void names_a_wrong_password(void **state)
 static void counts_what_the_broker_refuses(void **state)
 {
     (void)state;
-    struct sl_config_broker config = settings(100);
-    config.username = limited;
-    struct sl_publisher *p = start_with(&config, 1);
+    struct sl_config config = settings(100);
+    config.broker.username = limited;
+    struct sl_publisher *p = start_with(&config);
     publish(p, 30);
     WAIT_FOR(stats_of(p).refused == 30);
     assert_int_equal(stats_of(p).acknowledged, 0);
@@ -384,7 +465,7 @@ static void refuses_what_cannot_work(void **state)
     char absent[] = "/nonexistent/file", empty[] = "/dev/null";
     const struct {
         char *password_file, *ca_file;
-        size_t cameras;
+        uint32_t cameras;
         const char *message;
     } cases[] = {
         {absent, NULL, 1, "/nonexistent/file"},
@@ -393,12 +474,12 @@ static void refuses_what_cannot_work(void **state)
         {password, NULL, 0, "expected a camera"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct sl_config_broker config = settings(10);
-        config.password_file = cases[i].password_file;
-        config.ca_file = cases[i].ca_file;
+        struct sl_config config = settings(10);
+        config.broker.password_file = cases[i].password_file;
+        config.broker.ca_file = cases[i].ca_file;
+        config.cameras_count = cases[i].cameras;
         g_autoptr(GError) error = NULL;
-        assert_null(
-            sl_publisher_new(&config, cameras, cases[i].cameras, commands, 1, NULL, &error));
+        assert_null(sl_publisher_new(&config, commands, 1, NULL, &error));
         assert_non_null(error);
         assert_non_null(strstr(error->message, cases[i].message));
     }
@@ -427,10 +508,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(keeps_verdicts_until_there_is_a_broker, prepare, clean),
         cmocka_unit_test_setup_teardown(loses_nothing_when_the_broker_is_killed, prepare_running,
                                         clean),
-        cmocka_unit_test_setup_teardown(drops_and_counts_the_oldest_when_full, prepare_running,
+        cmocka_unit_test_setup_teardown(keeps_on_disk_what_does_not_fit_memory, prepare_running,
+                                        clean),
+        cmocka_unit_test_setup_teardown(sends_history_at_its_rate_and_news_at_once, prepare_running,
                                         clean),
         cmocka_unit_test_setup_teardown(survives_a_broker_that_stalls, prepare_running, clean),
         cmocka_unit_test_setup_teardown(answers_commands, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(answers_only_below_its_own_replies, prepare_running, clean),
+        cmocka_unit_test_setup_teardown(answers_more_commands_than_the_window_holds,
+                                        prepare_running, clean),
         cmocka_unit_test_setup_teardown(ignores_retained_commands, prepare_running, clean),
         cmocka_unit_test_setup_teardown(says_offline_when_it_leaves, prepare_running, clean),
         cmocka_unit_test_setup_teardown(is_said_offline_when_it_dies, prepare_running, clean),

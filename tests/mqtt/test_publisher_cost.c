@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -53,19 +54,27 @@ static char host[] = "127.0.0.1", app[] = "app", root[] = "r", client[] = "c", p
 
 static struct sl_publisher *start(void)
 {
-    static const char *const cameras[] = {"cam1"};
+    static char name[] = "cam1", ledger[128];
+    static struct sl_config_camera camera = {.name = name};
+    static unsigned runs; // none inherits what another left
+    char folder[32];
+    snprintf(folder, sizeof(folder), "ledger-%u", ++runs);
+    broker_path(&broker, folder, ledger);
     broker_path(&broker, "password", password);
-    const struct sl_config_broker config = {
-        .host = host,
-        .port = broker.port,
-        .username = app,
-        .password_file = password,
-        .root = root,
-        .client_id = client,
-        .keepalive_s = 5,
-        .queue = VERDICTS,
+    const struct sl_config config = {
+        .broker = {.host = host,
+                   .port = broker.port,
+                   .username = app,
+                   .password_file = password,
+                   .root = root,
+                   .client_id = client,
+                   .keepalive_s = 5,
+                   .queue = VERDICTS},
+        .ledger = {.path = ledger, .max_mb = 64, .max_records = 100000, .history_rate = 10000},
+        .cameras = &camera,
+        .cameras_count = 1,
     };
-    struct sl_publisher *p = sl_publisher_new(&config, cameras, 1, NULL, 0, NULL, NULL);
+    struct sl_publisher *p = sl_publisher_new(&config, NULL, 0, NULL, NULL);
     assert_non_null(p);
     return p;
 }

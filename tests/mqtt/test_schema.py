@@ -12,9 +12,13 @@ import sys
 
 import jsonschema
 
-NAMES = ("defect", "health", "info", "metrics", "verdict")
+NAMES = ("defect", "gap", "health", "info", "metrics", "verdict")
 
 GOOD = {
+    "gap": [
+        {"schema": 1, "camera": "cam1", "stream": "0123456789abcdef", "from_seq": 5, "to_seq": 7,
+         "ts": 1, "reason": "no room"},
+    ],
     "health": [
         {"schema": 1, "state": "good", "reasons": [], "camera": {"state": "ok"},
          "accelerator": {"wanted": "cpu", "actual": "cpu"}},
@@ -35,6 +39,7 @@ GOOD = {
 
 # what is changed in the first good body (None: taken away), which must then be refused
 BAD = {
+    "gap": [{"from_seq": None}, {"to_seq": -1}, {"camera": "Cam 1"}, {"reason": 3}, {"extra": 1}],
     "verdict": [
         {"result": "OK"}, {"result": None}, {"seq": 0}, {"seq": "1"}, {"schema": 2},
         {"camera": "Cam 1"}, {"clock": "good"}, {"reasons": "late"}, {"reasons": ["a"] * 5},
