@@ -27,3 +27,6 @@ set_tests_properties(ota/bundle_seeds PROPERTIES FIXTURES_SETUP bundle_seeds)
 add_test(NAME ota/bundle_reader COMMAND Python3::Interpreter
     ${CMAKE_CURRENT_SOURCE_DIR}/bundle_reader.py $<TARGET_FILE:tests_ota_bundle_read> ${bundle_seeds})
 set_tests_properties(ota/bundle_reader PROPERTIES FIXTURES_REQUIRED bundle_seeds)
+
+add_test(NAME ota/bundle_cli COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/bundle_cli.py
+    $<TARGET_FILE:sightline>)
