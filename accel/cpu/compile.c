@@ -112,6 +112,8 @@ int cpu_want(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, ui
     bool exists = cpu_has(c, tensor, CPU_PLAIN) || cpu_has(c, tensor, CPU_NHWC);
     if (!exists && c->planes[tensor])
         status = cpu_gather_planes(c, tensor, layout, value);
+    else if (!exists && c->functions[tensor])
+        status = cpu_look_up(c, tensor, layout, value);
     else if (!exists)
         status = add_constant(c, tensor, value); // the graph check leaves nothing else
     if (status == 0 && !cpu_has(c, tensor, layout)) {
@@ -126,7 +128,7 @@ int cpu_want(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, ui
 }
 
 static const cpu_lower lowerings[] = {
-    cpu_lower_planes,   cpu_lower_conv,         cpu_lower_product, cpu_lower_unary,
+    cpu_lower_planes,   cpu_lower_conv,         cpu_lower_product, cpu_lower_function,
     cpu_lower_quantize, cpu_lower_real,         cpu_lower_binary,  cpu_lower_resize,
     cpu_lower_max_pool, cpu_lower_average_pool, cpu_lower_concat,  cpu_lower_reference,
 };
@@ -176,10 +178,11 @@ static int begin(struct cpu_compiler *c)
     c->readers = cpu_take(c, graph->n_tensors, sizeof(uint32_t));
     c->done = cpu_take(c, graph->n_nodes, sizeof(bool));
     c->planes = cpu_take(c, graph->n_tensors, sizeof(*c->planes));
+    c->functions = cpu_take(c, graph->n_tensors, sizeof(*c->functions));
     c->value[CPU_PLAIN] = none_for_each(c, graph->n_tensors);
     c->value[CPU_NHWC] = none_for_each(c, graph->n_tensors);
     if (!p->tensors || !p->plain || !p->inputs || !p->outputs || !c->readers || !c->done ||
-        !c->planes || !c->value[CPU_PLAIN] || !c->value[CPU_NHWC])
+        !c->planes || !c->functions || !c->value[CPU_PLAIN] || !c->value[CPU_NHWC])
         return cpu_no_memory(c);
     p->plain_value = c->value[CPU_PLAIN];
     for (uint32_t i = 0; i < graph->n_tensors; i++)

@@ -13,18 +13,19 @@ struct cpu_compiler {
     const struct sl_graph *graph;
     const struct cpu_kernels *kernels;
     struct sl_error *error;
-    uint32_t at;                  // the node being lowered
-    uint32_t *value[CPU_LAYOUTS]; // tensor -> value, CPU_NONE where there is none
-    struct cpu_planes **planes;   // tensor -> planes of others that it consists of; NULL: none
-    uint32_t *readers;            // tensor -> how many nodes and graph outputs read it
-    bool *done;                   // node -> taken in by an earlier one
+    uint32_t at;                     // the node being lowered
+    uint32_t *value[CPU_LAYOUTS];    // tensor -> value, CPU_NONE where there is none
+    struct cpu_planes **planes;      // tensor -> planes of others that it consists of; NULL: none
+    struct cpu_function **functions; // tensor -> table over the bytes of another; NULL: none
+    uint32_t *readers;               // tensor -> how many nodes and graph outputs read it
+    bool *done;                      // node -> taken in by an earlier one
 };
 
 // Lowers one node: 1 done, 0 not for this one, negative errno.
 typedef int (*cpu_lower)(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_product(struct cpu_compiler *c, const struct sl_node *node);
-int cpu_lower_unary(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_function(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_quantize(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node);
@@ -91,6 +92,11 @@ struct cpu_add cpu_make_add(const struct sl_tensor *a, const struct sl_tensor *b
 // A value for a tensor that has planes but no value yet, in `layout` or else in the plain one.
 int cpu_gather_planes(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout,
                       uint32_t *value);
+
+// A value for a tensor that is a function and has no value yet, in `layout` or in NHWC.
+int cpu_look_up(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, uint32_t *value);
+// Would the tensor, or what it is made of, be there in NHWC without a conversion?
+bool cpu_prefers_nhwc(const struct cpu_compiler *c, uint32_t tensor);
 
 // Adds the step that converts a tensor's value between layouts.
 int cpu_add_conversion(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout to, uint32_t from,

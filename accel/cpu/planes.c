@@ -26,7 +26,7 @@ static uint32_t count_planes(const struct sl_tensor *t)
 
 static bool has_value(const struct cpu_compiler *c, uint32_t tensor)
 {
-    return cpu_has(c, tensor, CPU_PLAIN) || cpu_has(c, tensor, CPU_NHWC);
+    return cpu_has(c, tensor, CPU_PLAIN) || cpu_has(c, tensor, CPU_NHWC) || c->functions[tensor];
 }
 
 static bool has_planes(const struct cpu_compiler *c, uint32_t tensor)

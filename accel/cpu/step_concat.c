@@ -64,7 +64,7 @@ static bool joins_channels(const struct cpu_compiler *c, const struct sl_node *n
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         const struct sl_tensor *x = cpu_in(c, node, i);
         bool fits = sl_same_quant(x, y) || (one_scale(x) && one_scale(y));
-        bool maps = cpu_has(c, node->inputs[i], CPU_NHWC) || c->planes[node->inputs[i]];
+        bool maps = cpu_prefers_nhwc(c, node->inputs[i]);
         if (!fits || sl_elements(x) == 0 || !maps)
             return false;
     }

@@ -1,4 +1,4 @@
-// Steps that work element by element on 8-bit tensors: functions as tables, sums, conversions.
+// Steps that work element by element on 8-bit tensors: sums, and conversions from and to float32.
 #include "accel/cpu/compile.h"
 
 #include <errno.h>
@@ -9,7 +9,6 @@ struct flat_state {
     size_t bytes; // elements
     struct cpu_add add;
     struct cpu_quant quant;
-    uint8_t table[256];
 };
 
 // Shares of 64 elements, so that no cache line is written by two threads.
@@ -25,17 +24,6 @@ static void share(const struct flat_state *s, uint32_t part, uint32_t parts, int
 #define STEP_ARGUMENTS                                                                             \
     const struct cpu_program *program, const struct cpu_step *step, uint32_t part, uint32_t parts, \
         struct sl_error *error
-
-static int run_lookup(STEP_ARGUMENTS)
-{
-    const struct flat_state *s = step->state;
-    int64_t first, count;
-    (void)error;
-    share(s, part, parts, &first, &count);
-    s->kernels->lookup(s->table, (const uint8_t *)cpu_data(program, s->a) + first,
-                       (uint8_t *)cpu_data(program, s->y) + first, count);
-    return 0;
-}
 
 static int run_add(STEP_ARGUMENTS)
 {
@@ -79,7 +67,7 @@ static bool one_scale_8bit(const struct sl_tensor *t)
 // NHWC if the first operand has it, so that no conversion is needed.
 static enum cpu_layout layout_of(const struct cpu_compiler *c, const struct sl_node *node)
 {
-    return cpu_has(c, node->inputs[0], CPU_NHWC) ? CPU_NHWC : CPU_PLAIN;
+    return cpu_prefers_nhwc(c, node->inputs[0]) ? CPU_NHWC : CPU_PLAIN;
 }
 
 static int add_flat(struct cpu_compiler *c, const struct sl_node *node, struct flat_state *s,
@@ -132,23 +120,6 @@ int cpu_fill_table(struct cpu_compiler *c, const struct sl_node *node, const str
     shadow.inputs = numbers;
     shadow.outputs = numbers + 1;
     return sl_reference_run(tensors, &shadow, data, c->error);
-}
-
-static bool is_function_of_one(uint32_t op)
-{
-    return op == SL_OP_UNARY || op == SL_OP_CLIP || op == SL_OP_QUANTIZE;
-}
-
-int cpu_lower_unary(struct cpu_compiler *c, const struct sl_node *node)
-{
-    if (!is_function_of_one(node->op) || !one_scale_8bit(cpu_in(c, node, 0)) ||
-        !one_scale_8bit(cpu_out(c, node)))
-        return 0;
-    struct flat_state *s = new_state(c);
-    if (!s)
-        return cpu_no_memory(c);
-    int status = cpu_fill_table(c, node, cpu_in(c, node, 0), cpu_out(c, node), s->table);
-    return status ? status : add_flat(c, node, s, "lookup", run_lookup);
 }
 
 static void set_bounds(const struct sl_tensor *y, const struct sl_activation *activation,

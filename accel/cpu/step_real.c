@@ -132,9 +132,8 @@ int cpu_lower_real(struct cpu_compiler *c, const struct sl_node *node)
     if (!binary && !find_unary(node, &s->unary))
         return 0;
     const struct sl_tensor *y = cpu_out(c, node);
-    bool maps =
-        cpu_fits_nhwc(y) && (cpu_has(c, node->inputs[0], CPU_NHWC) || c->planes[node->inputs[0]] ||
-                             (binary && cpu_has(c, node->inputs[1], CPU_NHWC)));
+    bool maps = cpu_fits_nhwc(y) && (cpu_prefers_nhwc(c, node->inputs[0]) ||
+                                     (binary && cpu_prefers_nhwc(c, node->inputs[1])));
     enum cpu_layout layout = maps ? CPU_NHWC : CPU_PLAIN;
     int status = cpu_want(c, node->inputs[0], layout, &s->a);
     s->b = s->a;

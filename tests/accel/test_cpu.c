@@ -142,6 +142,14 @@ static uint32_t add_sum(struct network *net, uint32_t a, uint32_t b)
     return y;
 }
 
+static uint32_t add_product(struct network *net, uint32_t a, uint32_t b)
+{
+    uint32_t y = like(net, a);
+    const uint32_t operands[2] = {a, b};
+    add_node(net, SL_OP_BINARY, 2, operands, y)->attrs.binary = SL_BINARY_MUL;
+    return y;
+}
+
 static uint32_t add_upsample(struct network *net, uint32_t x)
 {
     const struct sl_tensor *t = &net->tensors[x];
@@ -240,12 +248,15 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
     int64_t layers = random_in(r, 1, 6);
     for (int64_t i = 0; i < layers; i++) {
         struct conv_shape shape = random_conv(net, x);
-        switch (random_in(r, 0, 14)) {
+        switch (random_in(r, 0, 15)) {
         case 0:
             x = add_unary(net, x);
             break;
         case 1:
             x = add_sum(net, x, add_unary(net, x));
+            break;
+        case 9: // x times a function of x, as exported SiLU comes
+            x = add_product(net, x, add_unary(net, x));
             break;
         case 2:
             x = add_upsample(net, x);
