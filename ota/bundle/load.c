@@ -45,7 +45,7 @@ static enum sl_refusal walk_octets(struct walk *w, uint64_t at, const uint8_t *o
     while (size > 0) {
         const struct sl_component *c = &w->manifest->components[w->component];
         const uint64_t end = c->offset + c->length, padded = c->offset + sl_page_up(c->length);
-        uint64_t n = at < end ? least(size, end - at) : 0;
+        uint64_t n = least(size, end - at); // chunks are whole pages: none starts in padding
         crypto_hash_sha256_update(&w->hash, octets, n);
         const uint64_t zeros = at + n < end ? 0 : least(size - n, padded - at - n);
         if (!sodium_is_zero(octets + n, zeros))

@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -335,6 +337,7 @@ static void policy_of_this_camera(void **state)
     assert_int_equal(verify(), SL_REFUSED_PRODUCT);
     policy = (struct sl_bundle_policy){.hardware = "cam-8k"};
     assert_int_equal(verify(), SL_REFUSED_HARDWARE);
+    assert_non_null(strstr(error.message, "and others"));
     policy = (struct sl_bundle_policy){.denied = denied, .n_denied = 2};
     assert_int_equal(verify(), SL_ACCEPTED);
     memcpy(denied[1], m.super.id, SL_HASH);
@@ -470,21 +473,65 @@ static void a_bundle_that_changes_after_the_check(void **state)
     close(fd);
 }
 
-static void no_descriptor_left_for_the_memory(void **state)
+// With a limit on a resource, whatever fails says so and leaves no descriptor.
+static enum sl_refusal load_within(int resource, rlim_t most)
+{
+    struct rlimit before, limit;
+    int fd = -1;
+    const struct sl_bundle_source source = made_source(&m);
+    const int free_fd = dup(STDIN_FILENO);
+    close(free_fd);
+    assert_int_equal(getrlimit((__rlimit_resource_t)resource, &before), 0);
+    limit = (struct rlimit){most, before.rlim_max};
+    assert_int_equal(setrlimit((__rlimit_resource_t)resource, &limit), 0);
+    const enum sl_refusal refusal = sl_bundle_load(&bundle, &source, &fd, &error);
+    assert_int_equal(setrlimit((__rlimit_resource_t)resource, &before), 0);
+    if (refusal == SL_ACCEPTED) {
+        close(fd);
+        return refusal;
+    }
+    assert_int_equal(fd, -1);
+    const int next = dup(STDIN_FILENO);
+    close(next);
+    assert_int_equal(next, free_fd);
+    return refusal;
+}
+
+static void no_memory_to_load_into(void **state)
 {
     (void)state;
-    int fds[1024], n = 0, fd = -1;
+    finish("xy");
+    assert_int_equal(verify(), SL_ACCEPTED);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(load_within(RLIMIT_NOFILE, 0), SL_REFUSED_MEMORY);
+    assert_int_equal(load_within(RLIMIT_FSIZE, 0), SL_REFUSED_MEMORY);
+    assert_int_equal(load_within(RLIMIT_FSIZE, m.super.payload_at - 1), SL_REFUSED_MEMORY);
+    assert_int_equal(load_within(RLIMIT_FSIZE, m.super.payload_at), SL_REFUSED_MEMORY);
+    assert_int_equal(load_within(RLIMIT_FSIZE, m.super.total - 1), SL_REFUSED_MEMORY);
+    assert_int_equal(load_within(RLIMIT_FSIZE, m.super.total), SL_ACCEPTED);
+}
+
+static uint32_t steps, of;
+
+static void progress(void *ctx, uint32_t done, uint32_t total)
+{
+    (void)ctx;
+    assert_int_equal(done, ++steps);
+    of = total;
+}
+
+static void progress_is_told(void **state)
+{
+    (void)state;
+    made_component(&m, "weights", 2 * SL_CHUNK);
     finish("xy");
     const struct sl_bundle_source source = made_source(&m);
     assert_int_equal(verify(), SL_ACCEPTED);
-    while (n < 1024 && (fds[n] = dup(STDIN_FILENO)) >= 0)
-        n++;
-    const enum sl_refusal refusal =
-        n < 1024 ? sl_bundle_load(&bundle, &source, &fd, &error) : SL_REFUSED_MEMORY;
-    while (n > 0)
-        close(fds[--n]);
-    assert_int_equal(refusal, SL_REFUSED_MEMORY);
-    assert_int_equal(fd, -1);
+    steps = 0;
+    assert_int_equal(sl_bundle_verify_payload(&bundle, &source, progress, NULL, &error),
+                     SL_ACCEPTED);
+    assert_int_equal(steps, 3);
+    assert_int_equal(of, 3);
 }
 
 static void one_chunk_at_a_time(void **state)
@@ -553,7 +600,8 @@ int main(void)
         TEST(every_read_may_fail),
         TEST(loaded_memory_is_sealed_and_the_same),
         TEST(a_bundle_that_changes_after_the_check),
-        TEST(no_descriptor_left_for_the_memory),
+        TEST(no_memory_to_load_into),
+        TEST(progress_is_told),
         TEST(one_chunk_at_a_time),
         TEST(nothing_is_allocated),
         TEST(refusals_have_names),

@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,6 +124,61 @@ static void every_tag_is_needed(void **state)
         assert_non_null(strstr(error.message, "missing"));
         at += length;
     }
+}
+
+// Each value with each length from 0 to two more than its own, under a right length field.
+static void values_of_every_length(void **state)
+{
+    static uint8_t whole[1024];
+    (void)state;
+    made_encode(&m);
+    const size_t size = m.text_size;
+    memcpy(whole, m.text, size);
+    for (size_t at = 0; at < size; at += SL_TLV_VALUE_AT + sl_le32(whole + at + 2)) {
+        const size_t length = sl_le32(whole + at + 2), start = at + SL_TLV_VALUE_AT;
+        const bool text = whole[at] == SL_MANIFEST_PRODUCT || whole[at] == SL_MANIFEST_VERSION;
+        for (size_t n = 0; n <= length + 2; n++) {
+            memset(m.text, 0, start + length + 2);
+            memcpy(m.text, whole, start + (n < length ? n : length));
+            sl_put32(m.text + at + 2, (uint32_t)n);
+            memcpy(m.text + start + n, whole + start + length, size - start - length);
+            m.text_size = size - length + n;
+            const enum sl_refusal refusal = verify_text();
+            // a shorter text is a text, and a tensor of lower rank a tensor
+            const bool may =
+                n == length || (text && n > 0 && n < length) ||
+                (whole[at] == SL_MANIFEST_TENSOR && n > 2 && n < length && n % 4 == 2) ||
+                (whole[at] == SL_MANIFEST_HARDWARE && n == 7);
+            if ((refusal == SL_ACCEPTED) != may)
+                fail_msg("tag %u with %zu octets: %d", whole[at], n, refusal);
+        }
+    }
+}
+
+static void most_components(void **state)
+{
+    (void)state;
+    char name[8];
+    m.manifest.n_components = 0;
+    m.manifest.payload = 0;
+    for (int i = 0; i < SL_COMPONENTS_MAX; i++) {
+        snprintf(name, sizeof(name), "%03d", i);
+        made_component(&m, name, 1);
+    }
+    made_encode(&m);
+    assert_int_equal(verify_text(), SL_ACCEPTED);
+    uint32_t length;
+    uint8_t *value = value_of(SL_MANIFEST_COMPONENTS, &length); // one more of the 52 octets each
+    memmove(value + length + 52, value + length, m.text_size - (size_t)(value + length - m.text));
+    memcpy(value + length, value + length - 52, 52);
+    value[length + 3] = 'x';
+    sl_put64(value + length + 4, m.manifest.payload);
+    sl_put32(value - 4, length + 52);
+    m.text_size += 52;
+    sl_put64(value_of(SL_MANIFEST_PAYLOAD, &length), m.manifest.payload + SL_PAGE);
+    m.manifest.payload += SL_PAGE;
+    assert_int_equal(verify_text(), SL_REFUSED_FORMAT);
+    assert_non_null(strstr(error.message, "components"));
 }
 
 struct spoil {
@@ -267,6 +323,26 @@ static void roots_that_follow_each_other(void **state)
     assert_int_equal(verify_chain(), SL_REFUSED_ROOT);
     trust.document.left--;
     assert_int_equal(verify_chain(), SL_REFUSED_TRUNCATED);
+}
+
+static void a_trusted_document_and_a_chain(void **state)
+{
+    uint8_t document[SL_DOCUMENT_MAX];
+    (void)state;
+    const struct sl_octets octets = {document, m.chain_size};
+    memcpy(document, m.chain, m.chain_size);
+    assert_int_equal(sl_trust_document(octets, &trust, &error), SL_ACCEPTED);
+    assert_int_equal(verify_chain(), SL_ACCEPTED);
+    m.chain_size = 0;
+    add_root(2, "def", "abde");
+    assert_int_equal(verify_chain(), SL_ACCEPTED); // follows the document
+    m.chain_size = 0;
+    add_root(3, "def", "abde");
+    assert_int_equal(verify_chain(), SL_REFUSED_ROOT); // a gap
+    trust.version++;
+    assert_int_equal(verify_chain(), SL_REFUSED_ROOT); // not the document of that version
+    document[0]++;
+    assert_int_equal(sl_trust_document(octets, &trust, &error), SL_REFUSED_FORMAT);
 }
 
 static void old_bundle_after_the_release_keys_changed(void **state)
@@ -486,6 +562,91 @@ static void orders(void **state)
     assert_int_equal(sl_order_write(&order, octets), 0);
 }
 
+// Bodies with one value of every length; only the right ones are read.
+static unsigned accepted_lengths(const uint8_t *octets, size_t size, uint16_t tag, char kind)
+{
+    static struct sl_catalog catalog;
+    static struct sl_order order;
+    static uint8_t body[SL_DOCUMENT_MAX];
+    unsigned accepted = 0;
+    size_t at = SL_DOCUMENT_BODY_AT;
+    const size_t end_at = SL_DOCUMENT_BODY_AT + sl_le32(octets + SL_DOCUMENT_LENGTH_AT);
+    assert_true(end_at <= size);
+    while (sl_le16(octets + at) != tag)
+        at += SL_TLV_VALUE_AT + sl_le32(octets + at + 2);
+    const size_t start = at + SL_TLV_VALUE_AT, length = sl_le32(octets + at + 2);
+    for (size_t n = 0; n <= length + 1; n++) {
+        memset(body, 0, sizeof(body));
+        memcpy(body, octets + SL_DOCUMENT_BODY_AT,
+               start - SL_DOCUMENT_BODY_AT + (n < length ? n : length));
+        sl_put32(body + at - SL_DOCUMENT_BODY_AT + 2, (uint32_t)n);
+        memcpy(body + start - SL_DOCUMENT_BODY_AT + n, octets + start + length,
+               end_at - start - length);
+        const struct sl_document d = {.body = {body, end_at - SL_DOCUMENT_BODY_AT - length + n}};
+        accepted += (kind == 'c' ? sl_catalog_read(&d, &catalog, &error)
+                                 : sl_order_read(&d, &order, &error)) == SL_ACCEPTED;
+    }
+    return accepted;
+}
+
+static void bodies_with_values_of_every_length(void **state)
+{
+    static const struct sl_catalog catalog = {
+        .product = "p", .n_revoked = 3, .revoked = {{1}, {2}, {3}}};
+    static const struct sl_order order = {.product = "p",
+                                          .n_cameras = 2,
+                                          .cameras = {"a", "b"},
+                                          .when = SL_ORDER_AT_ONCE,
+                                          .permits_downgrade = true};
+    uint8_t octets[SL_DOCUMENT_MAX];
+    (void)state;
+    size_t size = sl_catalog_write(&catalog, octets);
+    assert_int_equal(accepted_lengths(octets, size, SL_CATALOG_PRODUCT, 'c'), 1);
+    assert_int_equal(accepted_lengths(octets, size, SL_CATALOG_FLOOR, 'c'), 1);
+    assert_int_equal(accepted_lengths(octets, size, SL_CATALOG_REVOKED, 'c'), 4);
+    size = sl_order_write(&order, octets);
+    assert_int_equal(accepted_lengths(octets, size, SL_ORDER_PRODUCT, 'o'), 1);
+    assert_int_equal(accepted_lengths(octets, size, SL_ORDER_BUNDLE, 'o'), 1);
+    assert_int_equal(accepted_lengths(octets, size, SL_ORDER_CAMERAS, 'o'), 2);
+    assert_int_equal(accepted_lengths(octets, size, SL_ORDER_WHEN, 'o'), 1);
+    assert_int_equal(accepted_lengths(octets, size, SL_ORDER_DOWNGRADE, 'o'), 1);
+}
+
+static void lists_that_are_too_long(void **state)
+{
+    static uint8_t body[SL_DOCUMENT_MAX];
+    static struct sl_catalog catalog;
+    static struct sl_order order;
+    struct sl_document d = {.body = {body, 0}};
+    (void)state;
+    struct sl_writer w = {body, sizeof(body), 0, false};
+    sl_write_octets(&w, "\1\0\1\0\0\0p", 7);
+    sl_write_octets(&w, "\2\0\14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 18);
+    sl_write_u16(&w, SL_CATALOG_REVOKED);
+    sl_write_u32(&w, (SL_REVOKED_MAX + 1) * SL_HASH);
+    for (int i = 0; i < (SL_REVOKED_MAX + 1) * SL_HASH; i++)
+        sl_write_u8(&w, (uint8_t)(i / SL_HASH));
+    d.body.left = w.used;
+    assert_int_equal(sl_catalog_read(&d, &catalog, &error), SL_REFUSED_FORMAT);
+    sl_put32(body + 27, SL_REVOKED_MAX * SL_HASH);
+    d.body.left -= SL_HASH;
+    assert_int_equal(sl_catalog_read(&d, &catalog, &error), SL_ACCEPTED);
+
+    w.used = 7;
+    sl_write_u16(&w, SL_ORDER_BUNDLE);
+    sl_write_u32(&w, SL_HASH);
+    w.used += SL_HASH;
+    sl_write_u16(&w, SL_ORDER_CAMERAS);
+    sl_write_u32(&w, 2 * (SL_CAMERAS_MAX + 1));
+    for (int i = 0; i <= SL_CAMERAS_MAX; i++)
+        sl_write_octets(&w, "\1c", 2);
+    sl_write_octets(&w, "\4\0\1\0\0\0\1", 7);
+    d.body.left = w.used;
+    assert_false(w.failed);
+    assert_int_equal(sl_order_read(&d, &order, &error), SL_REFUSED_FORMAT);
+    assert_non_null(strstr(error.message, "cameras"));
+}
+
 static void a_document_that_is_too_long(void **state)
 {
     uint8_t octets[SL_DOCUMENT_MAX + 8] = SL_PREFIX_CATALOG;
@@ -513,10 +674,13 @@ int main(void)
         TEST(tags_that_are_not_known),
         TEST(values_that_end_elsewhere),
         TEST(every_tag_is_needed),
+        TEST(values_of_every_length),
+        TEST(most_components),
         TEST(values_out_of_range),
         TEST(names_that_are_paths),
         TEST(too_many_of_something),
         TEST(roots_that_follow_each_other),
+        TEST(a_trusted_document_and_a_chain),
         TEST(old_bundle_after_the_release_keys_changed),
         TEST(chains_that_do_not_hold),
         TEST(another_root_of_the_same_version),
@@ -525,6 +689,8 @@ int main(void)
         TEST(catalogs),
         TEST(a_catalog_is_no_order),
         TEST(orders),
+        TEST(bodies_with_values_of_every_length),
+        TEST(lists_that_are_too_long),
         TEST(a_document_that_is_too_long),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
