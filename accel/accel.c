@@ -271,6 +271,15 @@ uint64_t sl_program_bytes(struct sl_program *program)
     return bytes;
 }
 
+struct sl_footprint sl_program_footprint(struct sl_program *program)
+{
+    struct sl_accel *accel = program->accel;
+    struct sl_footprint footprint = {0};
+    if (accel->backend->footprint)
+        accel->backend->footprint(accel->device, program->program, &footprint);
+    return footprint;
+}
+
 uint32_t sl_program_profile(struct sl_program *program, struct sl_profile *rows, uint32_t max)
 {
     struct sl_accel *accel = program->accel;

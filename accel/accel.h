@@ -60,6 +60,8 @@ const void *sl_program_output(struct sl_program *program, uint32_t index, size_t
 int sl_program_run(struct sl_program *program, int64_t deadline_ns, struct sl_error *error);
 
 uint64_t sl_program_bytes(struct sl_program *program);
+// Zeros where the back end does not tell.
+struct sl_footprint sl_program_footprint(struct sl_program *program);
 uint32_t sl_program_profile(struct sl_program *program, struct sl_profile *rows, uint32_t max);
 
 #endif

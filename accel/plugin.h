@@ -66,6 +66,15 @@ struct sl_profile {
     uint64_t macs;
 };
 
+// What a program needs in memory, and what it need not compute. Bytes.
+struct sl_footprint {
+    uint64_t arena;       // of all activations that are computed, and scratch memory
+    uint64_t activations; // the largest that two activations alive at the same time take
+    uint64_t constants;   // packed weights and tables
+    uint64_t macs;        // multiply-accumulates of the layers as they stand in the file
+    uint64_t left_out;    // of them: products with weights that are zero
+};
+
 struct sl_backend {
     uint32_t abi; // SL_ACCEL_ABI
     uint32_t struct_size;
@@ -107,6 +116,8 @@ struct sl_backend {
     uint64_t (*program_bytes)(void *device, void *program);
     // Fills up to `max` rows and returns how many there are. Default: none.
     uint32_t (*profile)(void *device, void *program, struct sl_profile *rows, uint32_t max);
+    // Default: nothing is known.
+    void (*footprint)(void *device, void *program, struct sl_footprint *out);
 };
 
 // The one exported symbol. Returns NULL if the plug-in cannot serve `host_abi`.

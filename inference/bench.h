@@ -76,6 +76,7 @@ struct bench_report {
     double load_ms;
     double ceiling; // GMAC/s of all threads, 0: not known
     uint64_t bytes;
+    struct sl_footprint footprint;
     struct sl_macs macs;
     struct bench_times ours, theirs; // theirs.count 0: nobody to compare with
     const char *peer_version;

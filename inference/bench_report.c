@@ -60,6 +60,18 @@ static void print_peer(const struct bench_report *r)
                d->first);
 }
 
+static void print_footprint(const struct sl_footprint *f)
+{
+    printf("  arena %.2f MiB, the two largest activations together %.2f MiB; packed weights and "
+           "tables %.2f MiB",
+           (double)f->arena / (1 << 20), (double)f->activations / (1 << 20),
+           (double)f->constants / (1 << 20));
+    if (f->left_out > 0)
+        printf("; zero weights leave out %.1f %% of the products",
+               100 * (double)f->left_out / (double)f->macs);
+    printf("\n");
+}
+
 void bench_report_text(const struct bench_report *r)
 {
     printf("%s: median %.3f ms, p99 %.3f ms, %.1f MMAC, %.1f GMAC/s", r->model,
@@ -68,6 +80,8 @@ void bench_report_text(const struct bench_report *r)
         printf(" (%.1f %% of %.1f)", 100 * gmacs(r) / r->ceiling, r->ceiling);
     printf(", %s, %u thread%s, %.1f MiB, loaded in %.1f ms\n", r->isa, r->threads,
            r->threads == 1 ? "" : "s", (double)r->bytes / (1 << 20), r->load_ms);
+    if (r->footprint.arena > 0)
+        print_footprint(&r->footprint);
     if (r->theirs.count > 0)
         print_peer(r);
     if (r->n_layers > 0)
@@ -133,9 +147,12 @@ void bench_report_json(const struct bench_report *r)
     printf(",\"threads\":%u,", r->threads);
     json_member("isa", r->isa);
     printf(",\"runs\":%ld,\"ours_ms\":%.4f,\"p99_ms\":%.4f,\"min_ms\":%.4f,\"load_ms\":%.3f,"
-           "\"bytes\":%" PRIu64 ",\"macs\":%" PRId64 ",\"gmacs\":%.3f,",
+           "\"bytes\":%" PRIu64 ",\"arena_bytes\":%" PRIu64 ",\"activation_bytes\":%" PRIu64
+           ",\"constant_bytes\":%" PRIu64 ",\"macs\":%" PRId64 ",\"macs_left_out\":%" PRIu64
+           ",\"gmacs\":%.3f,",
            r->ours.count, bench_median(&r->ours), bench_p99(&r->ours), r->ours.ms[0], r->load_ms,
-           r->bytes, r->macs.dense, gmacs(r));
+           r->bytes, r->footprint.arena, r->footprint.activations, r->footprint.constants,
+           r->macs.dense, r->footprint.left_out, gmacs(r));
     if (r->ceiling > 0)
         printf("\"ceiling_gmacs\":%.3f,\"ceiling_share\":%.5f", r->ceiling, gmacs(r) / r->ceiling);
     else

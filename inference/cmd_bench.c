@@ -204,6 +204,7 @@ static int load(struct bench *b, const char *path, struct sl_error *error)
                               .threads = *threads ? (uint32_t)strtoul(threads, NULL, 10) : 1,
                               .load_ms = now_ms() - before,
                               .bytes = sl_program_bytes(b->program),
+                              .footprint = sl_program_footprint(b->program),
                               .macs = sl_graph_macs(b->network.graph),
                               .difference = {.equal = true}};
     return 0;

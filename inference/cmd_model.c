@@ -1,6 +1,7 @@
 // `sightline model info`: what a model is made of.
 #include "inference/commands.h"
 
+#include "accel/accel.h"
 #include "accel/reference.h"
 #include "inference/model.h"
 
@@ -174,6 +175,28 @@ static void print_json(const struct sl_model *model)
     printf("]}\n");
 }
 
+// What the engine need not compute here: zero weights, in the units of this machine's kernels.
+static void print_left_out(const struct sl_model *model)
+{
+    struct sl_error error;
+    struct sl_accel *accel = NULL;
+    struct sl_program *program = NULL;
+    int status = sl_accel_open("cpu", &accel, &error);
+    if (status == 0)
+        status = sl_accel_load(accel, model->graph, &program, &error);
+    if (status == 0) {
+        const struct sl_footprint f = sl_program_footprint(program);
+        printf(
+            "  engine: %.1f of %.1f MMAC are left out on this machine, their weights are zero in "
+            "whole granules\n",
+            (double)f.left_out / 1e6, (double)f.macs / 1e6);
+    } else {
+        printf("  engine: cannot run it: %s\n", error.message);
+    }
+    sl_accel_unload(program);
+    sl_accel_close(accel);
+}
+
 int sl_command_model(int argc, char **argv)
 {
     static const char doc[] =
@@ -192,10 +215,12 @@ int sl_command_model(int argc, char **argv)
         fprintf(stderr, "sightline model: %s: %s\n", o.path, error.message);
         return 1;
     }
-    if (o.json)
+    if (o.json) {
         print_json(model);
-    else
+    } else {
         print_table(model);
+        print_left_out(model);
+    }
     sl_model_unref(model);
     return 0;
 }

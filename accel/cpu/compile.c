@@ -40,6 +40,14 @@ uint32_t cpu_new_value(struct cpu_compiler *c, size_t bytes)
     return p->n_values++;
 }
 
+uint32_t cpu_new_scratch(struct cpu_compiler *c, size_t bytes)
+{
+    uint32_t value = cpu_new_value(c, bytes);
+    if (value != CPU_NONE)
+        c->program->values[value].is_scratch = true;
+    return value;
+}
+
 struct cpu_step *cpu_add_step(struct cpu_compiler *c, const char *node, const char *kernel,
                               const void *state)
 {

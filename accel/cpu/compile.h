@@ -54,8 +54,9 @@ int cpu_no_memory(struct cpu_compiler *c);
 // Memory of the program, zeroed; NULL if there is none.
 void *cpu_take(struct cpu_compiler *c, size_t count, size_t size);
 
-// Scratch memory that lives for the steps that use it. CPU_NONE: no memory.
+// Memory that lives for the steps that use it: a tensor's, or scratch. CPU_NONE: no memory.
 uint32_t cpu_new_value(struct cpu_compiler *c, size_t bytes);
+uint32_t cpu_new_scratch(struct cpu_compiler *c, size_t bytes);
 // The value of a tensor that exists already, converted to `layout` where needed.
 int cpu_want(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, uint32_t *value);
 // A new value for a tensor that the step to come computes.

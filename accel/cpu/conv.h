@@ -101,6 +101,12 @@ typedef float (*conv_weight)(const void *ctx, int64_t o, int64_t c, int64_t ky, 
 bool conv_layout(struct conv *conv);
 // Packs the weights of all blocks and leaves out what is zero; -ENOMEM.
 int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, const void *ctx);
+// How many of the layer's multiply-accumulates are left out: the share of granules.
+static inline uint64_t conv_left_out(const struct conv *conv, uint64_t macs)
+{
+    double share = conv->granules ? 1.0 - (double)conv->kept / (double)conv->granules : 0.0;
+    return (uint64_t)((double)macs * share);
+}
 size_t conv_row_bytes(const struct conv *conv); // of a prepared row, with slack
 // Of one thread: the prepared rows, then what Winograd's convolution needs.
 size_t conv_scratch_bytes(const struct conv *conv);

@@ -245,6 +245,19 @@ static uint64_t cpu_program_bytes(void *device, void *opaque)
     return program->region.bytes;
 }
 
+static void cpu_footprint(void *device, void *opaque, struct sl_footprint *out)
+{
+    const struct cpu_program *program = opaque;
+    (void)device;
+    *out = (struct sl_footprint){.arena = program->arena_bytes,
+                                 .activations = program->activation_bytes,
+                                 .constants = program->region.bytes - program->arena_bytes};
+    for (uint32_t i = 0; i < program->n_steps; i++) {
+        out->macs += program->steps[i].macs;
+        out->left_out += program->steps[i].left_out;
+    }
+}
+
 static uint32_t cpu_profile(void *device, void *opaque, struct sl_profile *rows, uint32_t max)
 {
     const struct cpu_program *program = opaque;
@@ -273,4 +286,5 @@ const struct sl_backend sl_cpu_backend = {
     .reset = cpu_reset,
     .program_bytes = cpu_program_bytes,
     .profile = cpu_profile,
+    .footprint = cpu_footprint,
 };

@@ -70,6 +70,24 @@ static void place_all(struct plan *plan)
     }
 }
 
+// The largest that two activations need which are alive in the same step.
+static size_t largest_two(const struct cpu_program *program)
+{
+    size_t most = 0;
+    for (uint32_t step = 0; step < program->n_steps; step++) {
+        size_t first = 0, second = 0;
+        for (uint32_t i = 0; i < program->n_values; i++) {
+            const struct cpu_value *v = &program->values[i];
+            if (v->place == CPU_CONSTANT || v->is_scratch || v->first > step || v->last < step)
+                continue;
+            second = v->bytes > first ? first : v->bytes > second ? v->bytes : second;
+            first = v->bytes > first ? v->bytes : first;
+        }
+        most = first + second > most ? first + second : most;
+    }
+    return most;
+}
+
 static void set_addresses(struct cpu_program *program)
 {
     for (uint32_t i = 0; i < program->n_values; i++) {
@@ -97,6 +115,7 @@ int cpu_plan(struct cpu_program *program, struct sl_error *error)
     place_all(&plan);
     free(plan.order);
     program->arena_bytes = plan.end + SLACK;
+    program->activation_bytes = largest_two(program);
     program->arena = region_take(&program->region, 1, program->arena_bytes);
     if (!program->arena)
         return sl_error_set(error, -ENOMEM, "no memory for activations of %zu bytes",

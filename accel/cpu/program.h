@@ -28,6 +28,7 @@ enum cpu_place { CPU_IN_ARENA, CPU_CONSTANT, CPU_INPUT, CPU_OUTPUT };
 struct cpu_value {
     enum cpu_place place;
     uint32_t first, last; // steps between which it must stay, for the arena
+    bool is_scratch;      // no activation
     size_t bytes, offset;
     void *data; // where it is: fixed after planning, or as bound
 };
@@ -42,9 +43,9 @@ struct cpu_step {
                uint32_t parts, struct sl_error *error);
     const void *state;
     const char *node, *kernel;
-    uint64_t macs;
-    bool serial; // has one part only
-    float us;    // of the last run
+    uint64_t macs, left_out; // left_out: of weights that are zero
+    bool serial;             // has one part only
+    float us;                // of the last run
 };
 
 struct cpu_program {
@@ -65,7 +66,7 @@ struct cpu_program {
     uint32_t *inputs, *outputs; // values
     bool submitted;
     unsigned char *arena;
-    size_t arena_bytes;
+    size_t arena_bytes, activation_bytes; // activation_bytes: of the largest two alive together
 };
 
 static inline void *cpu_data(const struct cpu_program *program, uint32_t value)

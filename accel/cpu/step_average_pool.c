@@ -139,7 +139,7 @@ int cpu_lower_average_pool(struct cpu_compiler *c, const struct sl_node *node)
     if (status)
         return status;
     uint32_t threads = cpu_threads_count(c->program->threads);
-    s->scratch = cpu_new_value(c, (size_t)s->channels * sizeof(int32_t) * threads);
+    s->scratch = cpu_new_scratch(c, (size_t)s->channels * sizeof(int32_t) * threads);
     struct cpu_step *step = cpu_add_step(c, node->name, "average_pool", s);
     if (!step || s->scratch == CPU_NONE)
         return cpu_no_memory(c);

@@ -351,13 +351,14 @@ static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct c
     if (status)
         return status;
     size_t bytes = conv_scratch_bytes(conv) * cpu_threads_count(c->program->threads);
-    conv->scratch = cpu_new_value(c, bytes);
+    conv->scratch = cpu_new_scratch(c, bytes);
     struct cpu_step *step = cpu_add_step(c, node->name, kernel_name(conv), conv);
     if (conv->scratch == CPU_NONE || !step)
         return cpu_no_memory(c);
     step->run = run_conv;
     step->macs = (uint64_t)(conv->n * conv->out[0] * conv->out[1] * conv->out_channels *
                             (conv->channels / conv->group) * conv->kernel[0] * conv->kernel[1]);
+    step->left_out = conv_left_out(conv, step->macs);
     cpu_use(c, conv->x);
     cpu_use(c, conv->y);
     cpu_use(c, conv->scratch);

@@ -124,7 +124,7 @@ int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node)
         status = cpu_make(c, node->outputs[0], CPU_NHWC, &s->y);
     if (status)
         return status;
-    s->scratch = cpu_new_value(c, scratch_bytes(s) * cpu_threads_count(c->program->threads));
+    s->scratch = cpu_new_scratch(c, scratch_bytes(s) * cpu_threads_count(c->program->threads));
     struct cpu_step *step = cpu_add_step(c, node->name, "max_pool", s);
     if (!step || s->scratch == CPU_NONE)
         return cpu_no_memory(c);

@@ -85,7 +85,7 @@ static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct p
     if (status)
         return status;
     p->row_bytes = (size_t)conv->out_channels * conv->y_element;
-    conv->scratch = cpu_new_value(c, conv_scratch_bytes(conv));
+    conv->scratch = cpu_new_scratch(c, conv_scratch_bytes(conv));
     conv->y = p->y;
     if (conv->out_padded != conv->out_channels)
         conv->y = cpu_new_value(c, (size_t)(conv->out[1] * conv->out_padded) * conv->y_element);
@@ -95,6 +95,7 @@ static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct p
     step->run = run_product;
     step->serial = true;
     step->macs = (uint64_t)(conv->out[1] * conv->channels * conv->out_channels);
+    step->left_out = conv_left_out(conv, step->macs);
     cpu_use(c, conv->x);
     cpu_use(c, conv->scratch);
     cpu_use(c, conv->y);

@@ -59,7 +59,7 @@ int cpu_lower_reference(struct cpu_compiler *c, const struct sl_node *node)
     if (!step)
         return cpu_no_memory(c);
     size_t bytes = sl_reference_scratch(c->graph->tensors, node);
-    state->scratch = bytes ? cpu_new_value(c, bytes) : CPU_NONE;
+    state->scratch = bytes ? cpu_new_scratch(c, bytes) : CPU_NONE;
     if (bytes && state->scratch == CPU_NONE)
         return cpu_no_memory(c);
     step->run = run_reference;

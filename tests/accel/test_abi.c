@@ -25,7 +25,10 @@ PIN_SIZE(struct sl_profile, 32);
 PIN(struct sl_profile, us, 16);
 PIN(struct sl_profile, macs, 24);
 
-PIN_SIZE(struct sl_backend, 128);
+PIN_SIZE(struct sl_footprint, 40);
+PIN(struct sl_footprint, left_out, 32);
+
+PIN_SIZE(struct sl_backend, 136);
 PIN(struct sl_backend, name, 8);
 PIN(struct sl_backend, probe, 24);
 PIN(struct sl_backend, open, 32);
@@ -40,6 +43,7 @@ PIN(struct sl_backend, health, 96);
 PIN(struct sl_backend, reset, 104);
 PIN(struct sl_backend, program_bytes, 112);
 PIN(struct sl_backend, profile, 120);
+PIN(struct sl_backend, footprint, 128);
 
 PIN_SIZE(struct sl_quant, 24);
 PIN(struct sl_quant, scale, 8);
