@@ -181,7 +181,10 @@ static int choose_active(struct sl_agent *a)
         return 0;
     struct sl_ota_state next = a->state;
     find_other(a, &next);
-    return adopt(a, &next);
+    if (next.active != SL_SLOT_NONE)
+        return adopt(a, &next);
+    a->state = next; // not saved: perhaps the slots can be read again after the next start
+    return 0;
 }
 
 int sl_agent_start(struct sl_agent *a, const struct sl_agent_ports *ports,

@@ -75,7 +75,7 @@ enum sl_agent_action {
 struct sl_agent {
     struct sl_agent_ports ports;
     struct sl_agent_limits limits;
-    struct sl_ota_state state;    // as saved
+    struct sl_ota_state state;    // as saved, but for an active slot of SL_SLOT_NONE
     struct sl_bundle_facts facts; // of the pending slot, verified since the start
     uint64_t deadline_ms;         // of the step at hand; UINT64_MAX: none
     uint32_t fetch_failures;

@@ -16,16 +16,17 @@ enum {
     VERSION_AT = 8,
     DENIED_COUNT_AT = 12,
     SEQUENCE_AT = 16,
-    SMALL_AT = 24, // phase … degraded, one byte each
-    FLOOR_AT = 32,
-    FETCHED_AT = 40,
-    ROOT_VERSION_AT = 48,
-    PENDING_NUMBER_AT = 52,
-    ROOT_HASH_AT = 64,
-    ACTIVE_ID_AT = 96,
-    PENDING_ID_AT = 128,
-    PARKED_ID_AT = 160,
-    DENIED_AT = 192,
+    CLAIM_AT = 24, // the sequence number inverted: shows that a torn record used this number
+    SMALL_AT = 32, // phase … degraded, one byte each
+    FLOOR_AT = 40,
+    FETCHED_AT = 48,
+    ROOT_VERSION_AT = 56,
+    PENDING_NUMBER_AT = 60,
+    ROOT_HASH_AT = 72,
+    ACTIVE_ID_AT = 104,
+    PENDING_ID_AT = 136,
+    PARKED_ID_AT = 168,
+    DENIED_AT = 200,
     HASH_AT = DENIED_AT + (int)(SL_STATE_DENIED * SL_OTA_ID),
     END = HASH_AT + 32
 };
@@ -82,6 +83,7 @@ void sl_state_encode(const struct sl_ota_state *s, uint8_t record[SL_STATE_RECOR
     sl_put32(record + VERSION_AT, VERSION);
     sl_put32(record + DENIED_COUNT_AT, s->n_denied);
     sl_put64(record + SEQUENCE_AT, s->sequence);
+    sl_put64(record + CLAIM_AT, ~s->sequence);
     memcpy(record + SMALL_AT, small, sizeof small);
     put_number(record + FLOOR_AT, s->floor);
     sl_put64(record + FETCHED_AT, s->fetched);
@@ -154,6 +156,15 @@ int sl_state_open(struct sl_state_store *store, struct sl_ota_device *first,
     return 0;
 }
 
+// A number that was given to a record, even to one that is torn, must not be given to another one:
+// sectors of both could make one of them whole when nobody expects it any more.
+static void note_claim(struct sl_state_store *store)
+{
+    uint64_t sequence = sl_le64(store->record + SEQUENCE_AT);
+    if (sequence == ~sl_le64(store->record + CLAIM_AT) && sequence > store->sequence)
+        store->sequence = sequence;
+}
+
 // The newest record of one area into *state if it is newer than that; its sequence into *newest.
 static int load_area(struct sl_state_store *store, unsigned which, struct sl_ota_state *state,
                      uint64_t *newest)
@@ -166,6 +177,7 @@ static int load_area(struct sl_state_store *store, unsigned which, struct sl_ota
             worst = status;
             continue;
         }
+        note_claim(store);
         struct sl_ota_state found;
         if (sl_le64(store->record + SEQUENCE_AT) <= *newest ||
             sl_state_decode(store->record, &found) < 0)
@@ -188,7 +200,6 @@ int sl_state_load(struct sl_state_store *store, struct sl_ota_state *state)
     }
     if (found.sequence == 0)
         return worst < 0 ? worst : -ENODATA;
-    store->sequence = found.sequence;
     store->newest = newest[1] > newest[0];
     *state = found;
     if (newest[0] != newest[1] && sl_state_save(store, state) == 0)

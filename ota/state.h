@@ -53,18 +53,17 @@ struct sl_ota_state {
     uint8_t trying;   // 1: a try began, and its end was not seen yet
     uint8_t degraded; // 1: recovery chose what is active, not a commit
     struct sl_number floor;
-    uint32_t root_version;
-    uint8_t root_hash[32];
     uint64_t fetched; // bytes of the pending slot that need not be looked at again; a hint
+    uint32_t root_version, n_denied;
+    uint8_t root_hash[32];
     uint8_t active_id[SL_OTA_ID], pending_id[SL_OTA_ID], parked_id[SL_OTA_ID];
     struct sl_number pending_number;
-    uint32_t n_denied; // oldest first
-    uint8_t denied[SL_STATE_DENIED][SL_OTA_ID];
+    uint8_t denied[SL_STATE_DENIED][SL_OTA_ID]; // n_denied of them, oldest first
 };
 
 struct sl_state_store {
     struct sl_ota_device *area[2]; // each a multiple of SL_STATE_RECORD, at least two records
-    uint64_t sequence;             // highest that may be on the disk
+    uint64_t sequence;             // highest that any record may have used
     unsigned newest;               // area whose record is the newest and whole
     uint8_t record[SL_STATE_RECORD];
 };

@@ -1,0 +1,45 @@
+# Tests of storage, state, slots and the agent; included by this folder's CMakeLists.txt.
+pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+set(here ${CMAKE_CURRENT_SOURCE_DIR})
+add_library(ota_life STATIC ${here}/device_fault.c ${here}/device_sim.c ${here}/life.c)
+target_include_directories(ota_life PUBLIC ${here})
+target_link_libraries(ota_life PUBLIC sl_flags PkgConfig::SODIUM)
+
+# One program for each defect, from copies of the sources that differ in one place.
+set(mutator ${here}/powercut_mutants.py)
+execute_process(COMMAND ${Python3_EXECUTABLE} ${mutator} --list OUTPUT_VARIABLE mutants
+    COMMAND_ERROR_IS_FATAL ANY)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${mutator})
+set(mutated ${CMAKE_CURRENT_BINARY_DIR}/mutants)
+list(TRANSFORM mutants REPLACE "(.+)" "\"\\1\"" OUTPUT_VARIABLE quoted)
+list(JOIN quoted ",\n" quoted)
+file(CONFIGURE OUTPUT ${mutated}/powercut_mutants.inc CONTENT "@quoted@\n" @ONLY)
+set(originals)
+set(copies)
+foreach(file state slot agent)
+    list(APPEND originals ${PROJECT_SOURCE_DIR}/ota/${file}.c)
+    foreach(mutant ${mutants})
+        list(APPEND copies ${mutated}/${mutant}/${file}.c)
+    endforeach()
+endforeach()
+add_custom_command(OUTPUT ${copies} DEPENDS ${originals} ${mutator}
+    COMMAND Python3::Interpreter ${mutator} ${PROJECT_SOURCE_DIR}/ota ${mutated})
+add_custom_target(ota_mutants DEPENDS ${copies})
+
+add_library(powercut_program OBJECT ${here}/powercut.c ${PROJECT_SOURCE_DIR}/ota/device.c)
+target_include_directories(powercut_program PRIVATE ${mutated})
+target_link_libraries(powercut_program PUBLIC ota_life)
+sl_add_program(ota/powercut LIBRARIES ota_life sl_ota)
+target_include_directories(tests_ota_powercut PRIVATE ${mutated})
+foreach(mutant ${mutants})
+    set(target powercut_${mutant})
+    add_executable(${target} $<TARGET_OBJECTS:powercut_program>
+        ${mutated}/${mutant}/state.c ${mutated}/${mutant}/slot.c ${mutated}/${mutant}/agent.c)
+    add_dependencies(${target} ota_mutants)
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME powercut-${mutant}
+        RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/ota)
+    target_link_libraries(${target} PRIVATE ota_life)
+    add_dependencies(tests_ota_powercut ${target})
+endforeach()
+add_test(NAME ota/powercut COMMAND tests_ota_powercut --lives 4000)
+add_test(NAME ota/powercut_mutants COMMAND tests_ota_powercut --mutants --lives 3000)
