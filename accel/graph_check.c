@@ -84,7 +84,7 @@ static int check_quant(const struct sl_tensor *tensor, struct sl_error *error)
     int64_t low, high;
     sl_dtype_range(tensor->dtype, &low, &high);
     for (uint32_t i = 0; i < quant->count; i++) {
-        if (!(quant->scale[i] > 0.0f) || !isfinite(quant->scale[i]))
+        if (!(quant->scale[i] > 0.0f) || !isnormal(quant->scale[i]))
             return sl_error_set(error, -EINVAL, "scale %u is %g", i, (double)quant->scale[i]);
         if (quant->zero_point[i] < low || quant->zero_point[i] > high)
             return sl_error_set(error, -EINVAL, "zero point %u is %d, outside of %s", i,

@@ -7,6 +7,10 @@
 #include <math.h>
 #include <string.h>
 
+// A product of two scales, as biases have, is still a normal float32.
+#define LEAST_SCALE 1e-18f
+#define MOST_SCALE  1e18f
+
 // Scale and zero point as two inputs -> quantisation of a tensor with the dims of `of`.
 static int read_quant(struct lower *l, uint32_t scale_input, uint32_t zero_input,
                       const struct sl_tensor *of, int64_t axis, struct sl_quant *out,
@@ -35,9 +39,10 @@ static int read_quant(struct lower *l, uint32_t scale_input, uint32_t zero_input
         return pool_error(&l->graph->pool, l->error);
     for (int64_t i = 0; i < count; i++) {
         const float s = ((const float *)scale->data)[i];
-        if (!(s > 0) || !isfinite(s))
-            return lower_fail(l, -EINVAL, "scale %lld is %g, expected a number above 0",
-                              (long long)i, (double)s);
+        if (!(s >= LEAST_SCALE && s <= MOST_SCALE))
+            return lower_fail(l, -EINVAL, "scale %lld of '%s' is %g, expected %g to %g",
+                              (long long)i, scale->name, (double)s, (double)LEAST_SCALE,
+                              (double)MOST_SCALE);
         if (zero)
             zeros[i] = zero->dtype == SL_U8   ? ((const uint8_t *)zero->data)[i]
                        : zero->dtype == SL_I8 ? ((const int8_t *)zero->data)[i]

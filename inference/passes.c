@@ -3,6 +3,8 @@
 
 #include "accel/reference.h"
 
+#include <errno.h>
+#include <math.h>
 #include <string.h>
 
 int uses_begin(struct graph *graph, struct uses *uses, struct sl_error *error)
@@ -143,6 +145,33 @@ int pass_dead(struct graph *graph, struct sl_error *error)
     return 0;
 }
 
+// Weights and biases that are no numbers would spread over every result: the file is damaged.
+static int check_weights(struct graph *graph, struct sl_error *error)
+{
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        const struct sl_node *node = &graph->nodes[n];
+        if (node->op != SL_OP_CONV && node->op != SL_OP_CONV_TRANSPOSE && node->op != SL_OP_GEMM &&
+            node->op != SL_OP_MATMUL)
+            continue;
+        for (uint32_t i = 1; i < node->n_inputs; i++) {
+            const uint32_t input = node->inputs[i];
+            if (input == SL_NO_TENSOR || !graph_is_constant(graph, input) ||
+                graph->tensors[input].dtype != SL_F32)
+                continue;
+            const struct sl_tensor *t = &graph->tensors[input];
+            const float *values = t->data;
+            for (uint64_t k = 0; k < t->bytes / sizeof(float); k++)
+                if (!isfinite(values[k]))
+                    return sl_error_set(error, -EINVAL,
+                                        "node '%s' (%s): value %llu of '%s' is %g, expected a "
+                                        "finite number",
+                                        node->name, sl_node_op_name(node), (unsigned long long)k,
+                                        t->name ? t->name : "", (double)values[k]);
+        }
+    }
+    return 0;
+}
+
 int passes_run(struct graph *graph, const struct sl_onnx_options *options, struct sl_error *error)
 {
     const struct {
@@ -155,6 +184,7 @@ int passes_run(struct graph *graph, const struct sl_onnx_options *options, struc
         {pass_quant, !options->no_fusion && !options->keep_float},
         {pass_fold, true},
         {pass_dead, true},
+        {check_weights, true},
     };
     int status = 0;
     for (size_t i = 0; i < sizeof(passes) / sizeof(passes[0]) && status == 0; i++)

@@ -221,6 +221,11 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
         multiplier[o] = x->quant.scale[0] * quant->scale[quant->count > 1 ? o : 0];
         if (sl_is_quantised(y))
             multiplier[o] /= y->quant.scale[0];
+        if (!isfinite(multiplier[o]))
+            return sl_error_set(c->error, -EINVAL,
+                                "node '%s': the scales of input, weights and output give no finite "
+                                "factor for channel %lld",
+                                node->name, (long long)o);
         if (conv->kind == CONV_WINOGRAD && conv->stride[0] == 1) {
             bias[o] *= 4;
             multiplier[o] *= 0.25f;

@@ -104,7 +104,7 @@ static void test_quantisation(void **state)
 {
     struct fixture *f = *state;
     struct sl_tensor *x = &f->net.tensors[f->x], good = *x;
-    const float scales[] = {0.0f, -1.0f, NAN, INFINITY};
+    const float scales[] = {0.0f, -1.0f, NAN, INFINITY, 1e-40f};
     for (size_t i = 0; i < 4; i++) {
         x->quant.scale = &scales[i];
         assert_refused(f, -EINVAL, "scale 0 is");

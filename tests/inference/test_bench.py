@@ -107,6 +107,31 @@ class Refusals(unittest.TestCase):
                 path.write_bytes(content)
                 self.refused(1, "broken.onnx", "--model", path)
 
+    def test_numbers_that_are_none(self):
+        """Scales and weights of a damaged file, each named."""
+        import onnx
+        from onnx import numpy_helper
+
+        def spoil(source, name, value):
+            model = onnx.load(source)
+            tensor = next(t for t in model.graph.initializer if t.name == name)
+            array = numpy_helper.to_array(tensor).copy()
+            array.reshape(-1)[-1] = value
+            tensor.CopyFrom(numpy_helper.from_array(array, name))
+            path = pathlib.Path(folder, "spoiled.onnx")
+            onnx.save(model, path)
+            return path
+
+        real = ROOT / "deploy/models/pcb-fp32/model.onnx"
+        weight = next(n.input[1] for n in onnx.load(real).graph.node if n.op_type == "Conv")
+        with tempfile.TemporaryDirectory() as folder:
+            for value in float("nan"), float("inf"), 0, -1, 1e-40, 1e30:
+                path = spoil(PCB / "model.onnx", "c3_weight_scale", value)
+                self.refused(1, "'c3_weight_scale'", "--model", path)
+            for value in float("nan"), float("-inf"):
+                path = spoil(real, weight, value)
+                self.refused(1, f"of '{weight}'", "--model", path)
+
     def test_back_ends(self):
         self.refused(1, "abacus", "--model", PCB, "--backend", "abacus")
 
