@@ -225,6 +225,18 @@ static void another_version_or_chunk_size(void **state)
     assert_int_equal(verify(), SL_REFUSED_FORMAT);
 }
 
+// Known before the first octet of the payload is fetched.
+static void a_chunk_list_that_was_not_signed(void **state)
+{
+    (void)state;
+    made_encode(&m);
+    made_sign(&m, "xy");
+    m.payload[0] ^= 1; // and the list that fits to it
+    crypto_hash_sha256(m.list, m.payload, m.manifest.payload);
+    made_finish(&m);
+    assert_int_equal(verify(), SL_REFUSED_HASH);
+}
+
 // A signature that covers part of a file must not vouch for the rest: shorter payload, same
 // signatures.
 static void sections_that_were_not_signed_together(void **state)
@@ -587,6 +599,7 @@ int main(void)
         TEST(one_bit_in_each_section_has_its_own_reason),
         TEST(lengths_that_lie),
         TEST(another_version_or_chunk_size),
+        TEST(a_chunk_list_that_was_not_signed),
         TEST(sections_that_were_not_signed_together),
         TEST(too_few_signatures),
         TEST(the_same_signature_twice),

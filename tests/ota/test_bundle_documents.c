@@ -389,6 +389,20 @@ static void chains_that_do_not_hold(void **state)
     }
 }
 
+// Also where it is older than what is trusted, and so not read.
+static void a_gap_before_the_trusted_root(void **state)
+{
+    (void)state;
+    add_root(2, "abc", "abc");
+    add_root(3, "abc", "abc");
+    assert_int_equal(verify_chain(), SL_ACCEPTED);
+    trust = bundle.trust_next;
+    trust.document = (struct sl_octets){NULL, 0};
+    m.chain_size = made_root(m.chain, 1, "abc", "xyz", 2, "abc");
+    add_root(3, "abc", "abc");
+    assert_int_equal(verify_chain(), SL_REFUSED_ROOT);
+}
+
 static void another_root_of_the_same_version(void **state)
 {
     (void)state;
@@ -683,6 +697,7 @@ int main(void)
         TEST(a_trusted_document_and_a_chain),
         TEST(old_bundle_after_the_release_keys_changed),
         TEST(chains_that_do_not_hold),
+        TEST(a_gap_before_the_trusted_root),
         TEST(another_root_of_the_same_version),
         TEST(roots_that_are_damaged),
         TEST(roots_that_nobody_should_make),
