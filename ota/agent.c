@@ -7,9 +7,18 @@
 static int adopt(struct sl_agent *a, const struct sl_ota_state *next)
 {
     int status = a->ports.save(a->ports.context, next);
+    a->unsettled = status < 0;
     if (status == 0)
         a->state = *next;
     return status;
+}
+
+// After a save that failed the disk may hold either state, and what is done next could suit only
+// one.
+static int settle(struct sl_agent *a)
+{
+    const struct sl_ota_state current = a->state;
+    return a->unsettled ? adopt(a, &current) : 0;
 }
 
 static uint64_t after(struct sl_agent *a, uint64_t ms)
@@ -135,22 +144,29 @@ static int resume_trial(struct sl_agent *a, enum sl_agent_action *action)
     return take_and_try(a, (enum sl_phase)a->state.phase, action);
 }
 
-// The slot that shall serve if the active one cannot: the other one, then the golden one.
-static void find_other(struct sl_agent *a, struct sl_ota_state *next)
+// The slot that shall serve if the active one cannot: the other one, then the golden one. `status`
+// is why the active one cannot; what could not be read is not given up for nothing.
+static int fall_back(struct sl_agent *a, int status)
 {
     const enum sl_slot_name order[] = {spare_slot(&a->state), SL_SLOT_GOLDEN};
-    drop_pending(next, SL_RESULT_NOTHING_FIT);
-    next->active = SL_SLOT_NONE;
-    next->degraded = 1;
+    struct sl_ota_state next = a->state;
+    drop_pending(&next, SL_RESULT_NOTHING_FIT);
+    next.active = SL_SLOT_NONE;
+    next.degraded = 1;
+    memset(next.active_id, 0, sizeof next.active_id);
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         struct sl_bundle_facts facts;
-        if (may_run(a, order[i], &facts) < 0)
+        int found = may_run(a, order[i], &facts);
+        if (found < 0) {
+            status = found == -EBADMSG ? status : found;
             continue;
-        next->active = (uint8_t)order[i];
-        next->result = SL_RESULT_OTHER_SLOT;
-        memcpy(next->active_id, facts.id, SL_OTA_ID);
+        }
+        next.active = (uint8_t)order[i];
+        next.result = SL_RESULT_OTHER_SLOT;
+        memcpy(next.active_id, facts.id, SL_OTA_ID);
         break;
     }
+    return next.active == SL_SLOT_NONE && status != -EBADMSG ? status : adopt(a, &next);
 }
 
 // No state: the newest authentic bundle, and its own floor as the floor.
@@ -158,9 +174,12 @@ static int recover(struct sl_agent *a)
 {
     struct sl_ota_state next = {.active = SL_SLOT_NONE, .degraded = 1};
     struct sl_bundle_facts best = {0};
+    int unreadable = 0;
     for (enum sl_slot_name slot = SL_SLOT_A; slot <= SL_SLOT_GOLDEN; slot++) {
         struct sl_bundle_facts facts;
-        if (may_run(a, slot, &facts) < 0 ||
+        int status = may_run(a, slot, &facts);
+        unreadable = status < 0 && status != -EBADMSG ? status : unreadable;
+        if (status < 0 ||
             (next.active != SL_SLOT_NONE && !sl_number_below(best.number, facts.number)))
             continue;
         best = facts;
@@ -175,16 +194,12 @@ static int recover(struct sl_agent *a)
 static int choose_active(struct sl_agent *a)
 {
     struct sl_bundle_facts facts;
-    if (a->state.active != SL_SLOT_NONE &&
-        may_run(a, (enum sl_slot_name)a->state.active, &facts) == 0 &&
-        memcmp(facts.id, a->state.active_id, SL_OTA_ID) == 0)
-        return 0;
-    struct sl_ota_state next = a->state;
-    find_other(a, &next);
-    if (next.active != SL_SLOT_NONE)
-        return adopt(a, &next);
-    a->state = next; // not saved: perhaps the slots can be read again after the next start
-    return 0;
+    int status = -EBADMSG;
+    if (a->state.active != SL_SLOT_NONE)
+        status = may_run(a, (enum sl_slot_name)a->state.active, &facts);
+    if (status == 0 && memcmp(facts.id, a->state.active_id, SL_OTA_ID) != 0)
+        status = -EBADMSG;
+    return status == 0 ? 0 : fall_back(a, status);
 }
 
 int sl_agent_start(struct sl_agent *a, const struct sl_agent_ports *ports,
@@ -353,6 +368,9 @@ int sl_agent_handle(struct sl_agent *a, const struct sl_agent_event *event,
 {
     if ((unsigned)event->kind >= SL_EVENTS || !(in_place[event->kind] >> a->state.phase & 1))
         return -EPROTO;
+    int status = settle(a);
+    if (status < 0)
+        return status;
     switch (event->kind) {
     case SL_EVENT_OFFER:
         return on_offer(a, event, action);

@@ -75,15 +75,17 @@ enum sl_agent_action {
 struct sl_agent {
     struct sl_agent_ports ports;
     struct sl_agent_limits limits;
-    struct sl_ota_state state;    // as saved, but for an active slot of SL_SLOT_NONE
+    struct sl_ota_state state;    // as saved
     struct sl_bundle_facts facts; // of the pending slot, verified since the start
     uint64_t deadline_ms;         // of the step at hand; UINT64_MAX: none
     uint32_t fetch_failures;
+    bool unsettled; // a save failed: what the disk holds is not known
 };
 
 // After every start of the process: loads the state, finds what may serve and resumes. From then on
 // state.active is a slot that was verified now and is at or above the floor, or SL_SLOT_NONE. A
-// negative errno if the state cannot be read or saved: then nothing may be loaded.
+// negative errno if the state cannot be read or saved, or nothing fits while something cannot be
+// read: then nothing may be loaded, and nothing was given up.
 int sl_agent_start(struct sl_agent *agent, const struct sl_agent_ports *ports,
                    const struct sl_agent_limits *limits, enum sl_agent_action *action);
 

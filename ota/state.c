@@ -112,8 +112,8 @@ int sl_state_decode(const uint8_t record[SL_STATE_RECORD], struct sl_ota_state *
     if (memcmp(record + MAGIC_AT, MAGIC, 8) != 0 || sl_le32(record + VERSION_AT) != VERSION)
         return -EBADMSG;
     crypto_hash_sha256(hash, record, HASH_AT);
-    if (memcmp(hash, record + HASH_AT, sizeof hash) != 0 ||
-        !sodium_is_zero(record + END, SL_STATE_RECORD - END))
+    if (memcmp(hash, record + HASH_AT, sizeof hash) != 0 || record[END] != 0 ||
+        memcmp(record + END, record + END + 1, SL_STATE_RECORD - END - 1) != 0)
         return -EBADMSG;
     const uint8_t *small = record + SMALL_AT;
     struct sl_ota_state s = {

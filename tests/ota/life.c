@@ -97,11 +97,18 @@ static bool same_state(const struct sl_ota_state *x, const struct sl_ota_state *
     return memcmp((const uint8_t *)x + 8, (const uint8_t *)y + 8, sizeof *x - 8) == 0;
 }
 
+// What was given to saves that failed: any of it may be found, until one succeeds.
+static struct sl_ota_state unsure[64];
+
 static void check_loaded(struct life *life, const struct sl_ota_state *s)
 {
-    if (!same_state(s, &life->acked) && !same_state(s, &life->tried))
+    bool known = same_state(s, &life->acked);
+    for (unsigned i = 0; i < life->n_unsure; i++)
+        known = known || same_state(s, &unsure[i]);
+    if (!known)
         note(life, WRONG_STATE_BACK);
     life->acked = *s;
+    life->n_unsure = 0;
     if (s->phase < SL_PHASE_ARMED || life->tampered[s->pending])
         return;
     unsigned found = bundle_in(life->slot[s->pending].cache);
@@ -129,9 +136,13 @@ static int port_save(void *context, const struct sl_ota_state *state)
     if (life->power.out)
         return -ENODEV;
     life->tried = *state;
+    if (life->n_unsure < sizeof unsure / sizeof unsure[0])
+        unsure[life->n_unsure++] = *state;
     int status = sl_state_save(&life->store, state);
-    if (status == 0)
+    if (status == 0) {
         life->acked = *state;
+        life->n_unsure = 0;
+    }
     return status;
 }
 
@@ -180,6 +191,9 @@ static unsigned offered(const struct life *life)
 static void check_loadable(struct life *life, unsigned slot, enum wrong wrong)
 {
     unsigned found = slot <= SL_SLOT_GOLDEN ? bundle_in(life->slot[slot].cache) : BUNDLES;
+    // Safe mode is no brick as long as nothing can be read.
+    if (slot == SL_SLOT_NONE && life->has_faults)
+        return;
     if (found == BUNDLES || found == BUNDLE_FORGED || sl_number_below(numbers[found], life->floor))
         note(life, wrong);
 }
@@ -332,10 +346,12 @@ static int step(struct life *life, enum sl_agent_action *action)
     if (life->agent.state.phase == SL_PHASE_IDLE) {
         status = idle(life, action);
     } else {
-        struct sl_agent_event event = event_after(life, *action);
+        struct sl_agent_event event = life->refused ? life->again : event_after(life, *action);
         if (life->power.out)
             return -ENODEV;
         status = sl_agent_handle(&life->agent, &event, action);
+        life->refused = status < 0 && status != -EPROTO;
+        life->again = event;
     }
     if (status == 0 && *action == SL_ACTION_COMMITTED)
         after_commit(life);
@@ -367,6 +383,7 @@ bool life_boot(struct life *life)
     enum sl_agent_action action = SL_ACTION_WAIT;
     life->boots++;
     life->power.ops = 0;
+    life->refused = false;
     int status = start(life, &action);
     if (status == 0)
         check_denied(life);

@@ -51,12 +51,15 @@ struct life {
     struct sl_agent agent;
     struct sl_slot_writer writer;
     struct sl_ota_state acked, tried; // last acknowledged, last given to a save
+    unsigned n_unsure;                // saves since then that may have reached the disk
     struct sl_number floor;           // highest that was acknowledged as committed
     uint64_t now_ms;
     bool tampered[3];
     unsigned script[LIFE_OFFERS], at, fails_in, tries, boots, steps, commits;
     bool newer, was_active; // what is offered, compared with what was active
     bool has_faults;
+    bool refused; // `again` could not be saved and is reported once more
+    struct sl_agent_event again;
     enum wrong wrong;
 };
 
