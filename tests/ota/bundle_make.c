@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAYLOAD_ROOM = 1 << 20 };
+enum { PAYLOAD_ROOM = 2 << 20 };
 
 void made_key(char letter, uint8_t public[32], uint8_t secret[64])
 {

@@ -14,7 +14,7 @@ struct made {
     size_t chain_size, text_size, signatures_size;
     struct sl_manifest manifest;
     struct sl_superblock super;
-    uint8_t *payload; // 1 MiB
+    uint8_t *payload; // 2 MiB
     uint8_t *bytes;   // the bundle
     size_t size;
 };
