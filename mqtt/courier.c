@@ -51,6 +51,7 @@ static void on_down(void *ctx)
     pthread_mutex_lock(&p->lock);
     p->stats.connected = false;
     pthread_mutex_unlock(&p->lock);
+    feed_restart(&p->feed);
 }
 
 static void on_failed(void *ctx, const char *error)
@@ -323,6 +324,22 @@ static void send_newest(struct sl_publisher *p, size_t index)
     store_row_clear(&row);
 }
 
+struct orders {
+    bool stopping, empty;
+    int64_t drain_ns, stop_ns;
+};
+
+static struct orders read_orders(struct sl_publisher *p)
+{
+    struct sl_ledger_stats ledger;
+    sl_ledger_stats(p->ledger, &ledger);
+    pthread_mutex_lock(&p->lock);
+    struct orders orders = {p->stopping, ledger.queued == 0 && p->n_replies == 0, p->drain_ns,
+                            p->stop_ns};
+    pthread_mutex_unlock(&p->lock);
+    return orders;
+}
+
 // State first, then verdicts in order, then what only has to be fresh, and that only while the
 // socket takes all it is given: a slow broker shall not pile these up in libmosquitto.
 static void pump(struct sl_publisher *p)
@@ -338,26 +355,11 @@ static void pump(struct sl_publisher *p)
     }
     while (send_next(p)) {
     }
+    feed_settle(&p->feed, read_orders(p).stopping);
     for (size_t i = 0; i < p->n_cameras && connection_is_idle(&p->connection); i++) {
         send_newest(p, i);
         send_state(p, &p->cameras[i], SL_STATE_METRICS - 1);
     }
-}
-
-struct orders {
-    bool stopping, empty;
-    int64_t drain_ns, stop_ns;
-};
-
-static struct orders read_orders(struct sl_publisher *p)
-{
-    struct sl_ledger_stats ledger;
-    sl_ledger_stats(p->ledger, &ledger);
-    pthread_mutex_lock(&p->lock);
-    struct orders orders = {p->stopping, ledger.queued == 0 && p->n_replies == 0, p->drain_ns,
-                            p->stop_ns};
-    pthread_mutex_unlock(&p->lock);
-    return orders;
 }
 
 static int ms_until(int64_t when_ns)

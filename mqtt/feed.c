@@ -2,9 +2,11 @@
 #include "mqtt/feed.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
-#define SCAN_NS (5 * 1000000000ll) // how often to look for records that were marked to go again
+#define GRACE_NS (500 * 1000000ll)
+#define SCAN_NS  (5 * 1000000000ll) // how often to look for records that were marked to go again
 
 static void clear_batch(struct feed_batch *batch)
 {
@@ -28,6 +30,9 @@ void feed_restart(struct feed *f)
     clear_batch(&f->live);
     clear_batch(&f->history);
     f->n_flights = 0;
+    f->n_grace = 0;
+    atomic_store(&f->graced[0], 0);
+    atomic_store(&f->graced[1], 0);
     f->restart = true;
 }
 
@@ -88,7 +93,8 @@ static bool may_send_history(struct feed *f)
 static void scan_again(struct feed *f)
 {
     const int64_t now = connection_now_ns();
-    if (now - f->scanned_ns >= SCAN_NS && f->n_flights == 0 && sl_ledger_is_settled(f->ledger)) {
+    if (now - f->scanned_ns >= SCAN_NS && f->n_flights == 0 && f->n_grace == 0 &&
+        sl_ledger_is_settled(f->ledger)) {
         f->boundary = f->live.after;
         f->history.after = 0;
         f->scanned_ns = now;
@@ -181,6 +187,41 @@ void feed_sent(struct feed *f)
     }
 }
 
+// False if the ledger has no room for it now.
+static bool settle_oldest(struct feed *f)
+{
+    const struct feed_answer *a = &f->grace[f->grace_first];
+    if (!sl_ledger_settle(f->ledger, a->id, a->is_verdict, a->refused)) {
+        return false;
+    }
+    if (a->is_verdict) {
+        atomic_fetch_sub(&f->graced[a->refused], 1);
+    }
+    f->grace_first = (f->grace_first + 1) % FEED_GRACE;
+    f->n_grace--;
+    return true;
+}
+
+void feed_settle(struct feed *f, bool all)
+{
+    const int64_t before = connection_now_ns() - GRACE_NS;
+    while (f->n_grace > 0 && (all || f->grace[f->grace_first].when_ns <= before) &&
+           settle_oldest(f)) {
+    }
+}
+
+static void begin_grace(struct feed *f, int64_t id, bool is_verdict, bool refused)
+{
+    if (f->n_grace == FEED_GRACE && !settle_oldest(f)) {
+        return; // it stays pending and goes again
+    }
+    f->grace[(f->grace_first + f->n_grace++) % FEED_GRACE] =
+        (struct feed_answer){id, connection_now_ns(), is_verdict, refused};
+    if (is_verdict) {
+        atomic_fetch_add(&f->graced[refused], 1);
+    }
+}
+
 void feed_settled(struct feed *f, int64_t id, uint32_t item, bool refused)
 {
     for (unsigned i = 0; i < f->n_flights; i++) {
@@ -189,8 +230,7 @@ void feed_settled(struct feed *f, int64_t id, uint32_t item, bool refused)
         }
         f->flights[i].refused = f->flights[i].refused || (refused && item == 0);
         if (++f->flights[i].settled == f->flights[i].items) {
-            sl_ledger_settle(f->ledger, id, f->flights[i].kind == STORE_VERDICT,
-                             f->flights[i].refused);
+            begin_grace(f, id, f->flights[i].kind == STORE_VERDICT, f->flights[i].refused);
             f->flights[i] = f->flights[--f->n_flights];
         }
         return;

@@ -2,7 +2,9 @@
 //
 // New records go at once. What was there when the connection came up is history: it goes beside
 // them, oldest first, at a limited rate. A record is sent in items: item 0 is its body, item 1 + i
-// the defect i of a verdict; it is settled when every item is answered.
+// the defect i of a verdict; it is settled when every item is answered, and the connection has
+// lasted for half a second more: a broker that is killed forgets what it acknowledged last. If it has
+// not lasted, the record goes again.
 #ifndef SL_MQTT_FEED_H
 #define SL_MQTT_FEED_H
 
@@ -14,6 +16,7 @@
 
 #define FEED_BATCH   32
 #define FEED_FLIGHTS (CONNECTION_WINDOW + 1)
+#define FEED_GRACE   4096 // acknowledged records that may still come to nothing
 
 struct feed_batch {
     struct store_row rows[FEED_BATCH];
@@ -41,6 +44,12 @@ struct feed {
         bool refused;
     } flights[FEED_FLIGHTS];
     unsigned n_flights;
+    struct feed_answer {
+        int64_t id, when_ns;
+        bool is_verdict, refused;
+    } grace[FEED_GRACE]; // a ring, oldest first
+    unsigned grace_first, n_grace;
+    _Atomic uint32_t graced[2]; // verdicts in it: acknowledged, refused; read by any thread
 };
 
 struct feed_item { // valid until feed_sent
@@ -55,7 +64,8 @@ void feed_clear(struct feed *feed);
 bool feed_next(struct feed *feed, struct feed_item *out); // false: nothing may go now
 void feed_sent(struct feed *feed);                        // that item went (or never will)
 void feed_settled(struct feed *feed, int64_t id, uint32_t item, bool refused);
-bool feed_waits(const struct feed *feed); // history is held back by its rate
+void feed_settle(struct feed *feed, bool all); // what has lasted; with `all`, the rest too
+bool feed_waits(const struct feed *feed);      // history is held back by its rate
 int feed_one(struct feed *feed, int64_t id, struct store_row *row); // 0 or negative
 
 #endif

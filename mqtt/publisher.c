@@ -324,9 +324,11 @@ void sl_publisher_stats(struct sl_publisher *p, struct sl_publisher_stats *out)
     *out = p->stats;
     pthread_mutex_unlock(&p->lock);
     out->accepted = ledger.accepted;
-    out->acknowledged = ledger.sent;
+    const uint32_t acknowledged = atomic_load(&p->feed.graced[0]);
+    const uint32_t refused = atomic_load(&p->feed.graced[1]);
+    out->acknowledged = ledger.sent + acknowledged;
     out->dropped = ledger.dropped;
-    out->refused = ledger.parked;
+    out->refused = ledger.parked + refused;
     out->queued = ledger.queued;
     out->waiting = ledger.waiting;
     out->ledger_bytes = ledger.bytes;

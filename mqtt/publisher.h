@@ -29,7 +29,7 @@ struct sl_publisher;
 struct sl_publisher_stats {
     bool connected;
     uint64_t accepted, acknowledged, dropped, refused; // verdicts; refused: PUBACK ≥ 0x80
-    uint64_t queued;                                   // not acknowledged yet
+    uint64_t queued;                                   // or acknowledged just now
     uint64_t waiting;                                  // of these, not on disk yet
     uint64_t ledger_bytes, ledger_records;
     uint64_t reconnects;

@@ -30,6 +30,7 @@ static const struct verb verbs[] = {
     {"model", "Show what a model is made of", sl_command_model},
     {"bundle", "Make, sign and check model bundles", NULL},
     {"simulate", "Write pictures of simulated boards", NULL},
+    {"ledger", "List, export, verify or send again the recorded verdicts", NULL},
 };
 enum { N_VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 

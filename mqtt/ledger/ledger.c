@@ -51,6 +51,7 @@ struct sl_ledger {
     struct sl_verdict *ring;
     uint32_t capacity;
     uint64_t head, tail;            // of the ring; head: the oldest
+    int64_t first;                  // the oldest record that is kept
     uint32_t n_settled, n_settling; // told; of these, being written
     struct settled settled[SETTLED_MAX];
     uint32_t n_notes;
@@ -188,6 +189,7 @@ static int trim(struct sl_ledger *l, int64_t count, struct store_error *error)
     pthread_mutex_lock(&l->lock);
     l->stats.dropped += dropped;
     l->stats.queued -= MIN(l->stats.queued, dropped);
+    l->first = l->store.head.first;
     pthread_mutex_unlock(&l->lock);
     return 0;
 }
@@ -260,6 +262,7 @@ static void adopt_store(struct sl_ledger *l)
     }
     sqlite3_finalize(q);
     l->stats.head = l->store.head.id;
+    l->first = l->store.head.first;
     l->stats.queued = (uint64_t)pending + l->tail - l->head;
     l->stats.rows = (uint64_t)rows_of(l);
     l->stats.generation++;
@@ -411,7 +414,8 @@ static bool mend(struct sl_ledger *l, int status, const char *text)
         return l->store.db != NULL;
     }
     // Pages that old records leave are room for new ones. The disk may be full for all others too.
-    return status != -EAGAIN && rows_of(l) > 1 && trim(l, rows_of(l) / 20, &error) == 0;
+    return (status == -ENOSPC || status == -EIO) && rows_of(l) > 1 &&
+           trim(l, rows_of(l) / 20, &error) == 0;
 }
 
 static void pause_after_failure(struct sl_ledger *l)
@@ -653,7 +657,10 @@ bool sl_ledger_settle(struct sl_ledger *l, int64_t id, bool is_verdict, bool par
         if (is_verdict) {
             l->stats.sent += !parked;
             l->stats.parked += parked;
-            l->stats.queued -= l->stats.queued > 0;
+            // Dropped while it was on its way: it was counted as lost, but it arrived.
+            const bool gone = id < l->first;
+            l->stats.dropped -= gone && l->stats.dropped > 0;
+            l->stats.queued -= !gone && l->stats.queued > 0;
         }
         pthread_cond_signal(&l->wake);
     }

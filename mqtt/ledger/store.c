@@ -280,7 +280,12 @@ void store_rollback(struct store *s)
     if (!sqlite3_get_autocommit(s->db)) {
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     }
-    s->head = s->before;
+    // A commit that failed late may be on disk after all: what is there counts.
+    struct store_error error;
+    s->head = (struct store_head){.id = 0};
+    if (load(s, &error)) {
+        s->head = s->before;
+    }
 }
 
 static void add(GChecksum *sum, const void *bytes, size_t size)
@@ -396,8 +401,12 @@ static int find_lost(struct store *s, int64_t last, struct lost lost[STORE_STREA
 {
     sqlite3_stmt *q = NULL;
     int status = prepare(s->db,
-                         "SELECT camera, min(seq), max(seq), count(*) FROM record"
-                         " WHERE id <= ? AND kind = 1 AND state <> 1 GROUP BY camera LIMIT 16",
+                         // Gaps that were not sent either go on in the new ones.
+                         "SELECT camera, min(seq),"
+                         " max(CASE kind WHEN 2 THEN json_extract(body, '$.to_seq') ELSE seq END),"
+                         " sum(kind = 1) FROM record"
+                         " WHERE id <= ? AND kind IN (1, 2) AND state <> 1"
+                         " GROUP BY camera LIMIT 16",
                          &q, error);
     if (!status) {
         sqlite3_bind_int64(q, 1, last);

@@ -19,7 +19,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build")
 TOOL = BUILD / "sightline"
 SKIPPED = 77
-VERBS = ["run", "watch", "status", "check", "eval", "bench", "model", "bundle", "simulate"]
+VERBS = ["run", "watch", "status", "check", "eval", "ledger", "bench", "model", "bundle", "simulate"]
 ACTIONS = ["keygen", "rotate", "create", "sign", "verify", "show", "catalog", "order"]
 CONFIG = """schema: 1
 cameras:
