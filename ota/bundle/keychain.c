@@ -99,7 +99,8 @@ enum sl_refusal sl_keychain_walk(const struct sl_trust *trust, struct sl_octets 
         refusal = d.number == trust->version ? read_trusted(trust, &d, newest, error)
                   : trusted                  ? follow(newest, next, &d, error)
                                              : sl_refuse(error, SL_REFUSED_ROOT,
-                                                         "the chain starts with root %u, after the trusted root %u",
+                                                         "the chain starts with root %u, "
+                                                                          "after the trusted root %u",
                                                          d.number, trust->version);
         if (refusal != SL_ACCEPTED)
             return refusal;
