@@ -185,6 +185,8 @@ static int recover(struct sl_agent *a)
         best = facts;
         next.active = (uint8_t)slot;
     }
+    if (next.active == SL_SLOT_NONE && unreadable < 0)
+        return unreadable;
     drop_pending(&next, next.active == SL_SLOT_NONE ? SL_RESULT_NOTHING_FIT : SL_RESULT_STATE_LOST);
     memcpy(next.active_id, best.id, SL_OTA_ID);
     next.floor = best.floor;

@@ -1,0 +1,410 @@
+// The agent's decisions, with a disk that only remembers: each refusal, each way an update ends.
+#include "ota/agent.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct {
+    struct sl_ota_state disk;
+    int load, save, seal;            // what these ports return
+    int authentic[3];                // the same by slot
+    struct sl_bundle_facts facts[3]; // what is in the slots
+    uint64_t now_ms;
+    unsigned saves;
+} world;
+
+static struct sl_agent agent;
+static enum sl_agent_action action;
+
+static int load(void *context, struct sl_ota_state *state)
+{
+    (void)context;
+    if (world.load == 0)
+        *state = world.disk;
+    return world.load;
+}
+
+static int save(void *context, const struct sl_ota_state *state)
+{
+    (void)context;
+    if (world.save < 0)
+        return world.save;
+    world.saves++;
+    world.disk = *state;
+    return 0;
+}
+
+static int seal(void *context, enum sl_slot_name slot)
+{
+    (void)context;
+    (void)slot;
+    return world.seal;
+}
+
+static int authentic(void *context, enum sl_slot_name slot, struct sl_bundle_facts *facts)
+{
+    (void)context;
+    if (world.authentic[slot] == 0)
+        *facts = world.facts[slot];
+    return world.authentic[slot];
+}
+
+static uint64_t now_ms(void *context)
+{
+    (void)context;
+    return world.now_ms;
+}
+
+static uint32_t random_number(void *context)
+{
+    (void)context;
+    return 7;
+}
+
+static struct sl_bundle_facts bundle(uint8_t name, uint32_t seq, uint32_t floor)
+{
+    struct sl_bundle_facts facts = {.number = {1, seq}, .floor = {1, floor}};
+    memset(facts.id, name, sizeof facts.id);
+    return facts;
+}
+
+static int start(void)
+{
+    static const struct sl_agent_ports ports = {NULL,      load,   save,         seal,
+                                                authentic, now_ms, random_number};
+    static const struct sl_agent_limits limits = {1000, 2000, 3000, 100, 3};
+    return sl_agent_start(&agent, &ports, &limits, &action);
+}
+
+static int send(enum sl_agent_event_kind kind)
+{
+    return sl_agent_handle(&agent, &(struct sl_agent_event){.kind = kind}, &action);
+}
+
+static int offer(struct sl_bundle_facts facts, bool permitted)
+{
+    struct sl_agent_event event = {SL_EVENT_OFFER, facts, permitted};
+    return sl_agent_handle(&agent, &event, &action);
+}
+
+// Bundle 1, number 5, floor 3 serves from slot A; the golden one is number 3.
+static int set_up(void **unused)
+{
+    (void)unused;
+    memset(&world, 0, sizeof world);
+    world.facts[SL_SLOT_A] = bundle(1, 5, 3);
+    world.facts[SL_SLOT_GOLDEN] = bundle(9, 3, 1);
+    world.authentic[SL_SLOT_B] = -EBADMSG;
+    world.disk = (struct sl_ota_state){
+        .sequence = 1, .active = SL_SLOT_A, .pending = SL_SLOT_NONE, .floor = {1, 3}};
+    memset(world.disk.active_id, 1, SL_OTA_ID);
+    return start();
+}
+
+// Bundle 2, number 6, floor 6, up to `phase`.
+static void reach(enum sl_phase phase)
+{
+    assert_int_equal(offer(bundle(2, 6, 6), false), 0);
+    assert_int_equal(action, SL_ACTION_FETCH);
+    world.facts[SL_SLOT_B] = bundle(2, 6, 6);
+    world.authentic[SL_SLOT_B] = 0;
+    if (phase >= SL_PHASE_ARMED)
+        assert_int_equal(send(SL_EVENT_FETCHED), 0);
+    if (phase >= SL_PHASE_SELF_TEST)
+        assert_int_equal(send(SL_EVENT_GATE_OPEN), 0);
+    for (enum sl_phase p = SL_PHASE_SHADOW; p <= phase; p++)
+        assert_int_equal(send(SL_EVENT_PASSED), 0);
+    assert_int_equal(agent.state.phase, phase);
+}
+
+static bool denied(uint8_t name)
+{
+    return sl_state_is_denied(&world.disk, bundle(name, 0, 0).id);
+}
+
+static void assert_old_serves(enum sl_result result)
+{
+    assert_int_equal(world.disk.phase, SL_PHASE_IDLE);
+    assert_int_equal(world.disk.active, SL_SLOT_A);
+    assert_int_equal(world.disk.pending, SL_SLOT_NONE);
+    assert_int_equal(world.disk.floor.seq, 3);
+    assert_int_equal(world.disk.result, result);
+}
+
+static void a_good_bundle_is_committed_and_only_then_raises_the_floor(void **unused)
+{
+    (void)unused;
+    reach(SL_PHASE_PROBATION);
+    assert_int_equal(action, SL_ACTION_SWAP);
+    assert_int_equal(world.disk.floor.seq, 3);
+    assert_int_equal(world.disk.active, SL_SLOT_A);
+    assert_int_equal(send(SL_EVENT_PASSED), 0);
+    assert_int_equal(action, SL_ACTION_COMMITTED);
+    assert_int_equal(world.disk.floor.seq, 6);
+    assert_int_equal(world.disk.active, SL_SLOT_B);
+    assert_int_equal(world.disk.result, SL_RESULT_COMMITTED);
+}
+
+static void every_phase_resumes_after_a_restart(void **unused)
+{
+    static const enum sl_agent_action expected[] = {
+        SL_ACTION_FETCH, SL_ACTION_WAIT, SL_ACTION_SELF_TEST, SL_ACTION_SHADOW, SL_ACTION_SWAP};
+    for (enum sl_phase p = SL_PHASE_FETCH; p < SL_PHASES; p++) {
+        set_up(unused);
+        reach(p);
+        assert_int_equal(start(), 0);
+        assert_int_equal(action, expected[p - SL_PHASE_FETCH]);
+        assert_int_equal(world.disk.phase, p);
+    }
+}
+
+static void offers_that_may_not_run_are_refused(void **unused)
+{
+    (void)unused;
+    assert_int_equal(offer(bundle(3, 2, 1), true), -EPERM);  // below the floor, order or not
+    assert_int_equal(offer(bundle(3, 6, 7), true), -EPERM);  // would lock itself out
+    assert_int_equal(offer(bundle(3, 5, 1), false), -EPERM); // not newer
+    assert_int_equal(offer(bundle(1, 9, 1), true), -EPERM);  // serves already
+    sl_state_deny(&agent.state, bundle(4, 0, 0).id);
+    assert_int_equal(offer(bundle(4, 9, 1), true), -EPERM);
+    assert_int_equal(world.saves, 0);
+    assert_int_equal(offer(bundle(3, 4, 1), true), 0); // older, but the site wants it
+    assert_int_equal(offer(bundle(5, 9, 1), true), -EBUSY);
+}
+
+static void events_out_of_place_are_refused(void **unused)
+{
+    (void)unused;
+    static const enum sl_agent_event_kind kinds[] = {
+        SL_EVENT_WITHDRAW, SL_EVENT_FETCHED, SL_EVENT_FETCH_FAILED, SL_EVENT_GATE_OPEN,
+        SL_EVENT_PASSED,   SL_EVENT_FAILED,  SL_EVENT_CRASHED,      SL_EVENTS};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        assert_int_equal(send(kinds[i]), -EPROTO);
+    reach(SL_PHASE_ARMED);
+    assert_int_equal(send(SL_EVENT_PASSED), -EPROTO);
+    assert_int_equal(send(SL_EVENT_FETCHED), -EPROTO);
+    assert_int_equal(world.disk.phase, SL_PHASE_ARMED);
+}
+
+static void a_slot_that_is_not_the_bundle_is_not_armed(void **unused)
+{
+    (void)unused;
+    reach(SL_PHASE_FETCH);
+    world.facts[SL_SLOT_B] = bundle(3, 8, 6); // authentic, but not what was offered
+    assert_int_equal(send(SL_EVENT_FETCHED), 0);
+    assert_old_serves(SL_RESULT_NOT_WHOLE);
+    assert_false(denied(2) || denied(3));
+    reach(SL_PHASE_FETCH);
+    world.authentic[SL_SLOT_B] = -EBADMSG;
+    assert_int_equal(send(SL_EVENT_FETCHED), 0);
+    assert_old_serves(SL_RESULT_NOT_WHOLE);
+    reach(SL_PHASE_FETCH);
+    world.seal = -EAGAIN;
+    assert_int_equal(send(SL_EVENT_FETCHED), 0);
+    assert_int_equal(action, SL_ACTION_FETCH);
+    assert_int_equal(world.disk.phase, SL_PHASE_FETCH);
+}
+
+static void a_slot_changed_after_it_was_armed_is_not_tried(void **unused)
+{
+    reach(SL_PHASE_ARMED);
+    world.authentic[SL_SLOT_B] = -EBADMSG;
+    assert_int_equal(send(SL_EVENT_GATE_OPEN), 0);
+    assert_old_serves(SL_RESULT_NOT_WHOLE);
+    for (enum sl_phase p = SL_PHASE_SELF_TEST; p < SL_PHASES; p++) {
+        set_up(unused);
+        reach(p);
+        world.authentic[SL_SLOT_B] = -EBADMSG;
+        assert_int_equal(start(), 0);
+        assert_int_equal(action, SL_ACTION_ROLL_BACK);
+        assert_old_serves(SL_RESULT_NOT_WHOLE);
+        assert_false(denied(2));
+    }
+}
+
+static void failure_and_time_out_deny(void **unused)
+{
+    for (enum sl_phase p = SL_PHASE_SELF_TEST; p < SL_PHASES; p++) {
+        set_up(unused);
+        reach(p);
+        assert_int_equal(send(SL_EVENT_FAILED), 0);
+        assert_int_equal(action, SL_ACTION_ROLL_BACK);
+        assert_old_serves(SL_RESULT_FAILED);
+        assert_int_equal(offer(bundle(2, 6, 6), true), -EPERM);
+
+        set_up(unused);
+        reach(p);
+        world.now_ms += 999;
+        assert_int_equal(send(SL_EVENT_TICK), 0);
+        assert_int_equal(world.disk.phase, p);
+        world.now_ms += 2001;
+        assert_int_equal(send(SL_EVENT_TICK), 0);
+        assert_old_serves(SL_RESULT_TIMED_OUT);
+        assert_true(denied(2));
+    }
+}
+
+static void the_third_crash_that_was_seen_denies(void **unused)
+{
+    for (enum sl_phase p = SL_PHASE_SELF_TEST; p < SL_PHASES; p++) {
+        set_up(unused);
+        reach(p);
+        for (int i = 0; i < SL_AGENT_CRASHES - 1; i++) {
+            assert_int_equal(send(SL_EVENT_CRASHED), 0);
+            assert_int_equal(world.disk.phase, p);
+            assert_int_equal(start(), 0); // a restart is no crash
+            assert_int_equal(world.disk.phase, p);
+        }
+        assert_int_equal(send(SL_EVENT_CRASHED), 0);
+        assert_old_serves(SL_RESULT_CRASHED);
+        assert_true(denied(2));
+    }
+}
+
+static void the_tenth_unexplained_restart_parks(void **unused)
+{
+    for (enum sl_phase p = SL_PHASE_SELF_TEST; p < SL_PHASES; p++) {
+        set_up(unused);
+        reach(p);
+        for (int i = 0; i < SL_AGENT_UNEXPLAINED - 1; i++) {
+            assert_int_equal(start(), 0);
+            assert_int_equal(world.disk.phase, p);
+        }
+        assert_int_equal(start(), 0);
+        assert_old_serves(SL_RESULT_PARKED);
+        assert_false(denied(2));
+        assert_int_equal(offer(bundle(2, 6, 6), false), -EPERM);
+        assert_int_equal(offer(bundle(2, 6, 6), true), 0);
+    }
+}
+
+static void nothing_happens_that_could_not_be_saved(void **unused)
+{
+    (void)unused;
+    world.save = -EIO;
+    assert_int_equal(offer(bundle(2, 6, 6), false), -EIO);
+    assert_int_equal(agent.state.phase, SL_PHASE_IDLE);
+    assert_int_equal(send(SL_EVENT_TICK), -EIO); // the disk is not known yet
+    world.save = 0;
+    reach(SL_PHASE_PROBATION);
+    world.save = -EIO;
+    assert_int_equal(send(SL_EVENT_PASSED), -EIO);
+    assert_int_equal(agent.state.phase, SL_PHASE_PROBATION);
+    assert_int_equal(agent.state.floor.seq, 3);
+    world.save = 0;
+    assert_int_equal(send(SL_EVENT_PASSED), 0);
+    assert_int_equal(action, SL_ACTION_COMMITTED);
+}
+
+static void a_fetch_pauses_and_is_given_up(void **unused)
+{
+    (void)unused;
+    reach(SL_PHASE_FETCH);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(send(SL_EVENT_FETCH_FAILED), 0);
+        assert_int_equal(action, SL_ACTION_WAIT);
+        world.now_ms += 106;
+        assert_int_equal(send(SL_EVENT_TICK), 0);
+        assert_int_equal(action, SL_ACTION_WAIT);
+        world.now_ms += 1;
+        assert_int_equal(send(SL_EVENT_TICK), 0);
+        assert_int_equal(action, SL_ACTION_FETCH);
+    }
+    assert_int_equal(send(SL_EVENT_FETCH_FAILED), 0);
+    assert_old_serves(SL_RESULT_ABANDONED);
+    assert_false(denied(2));
+}
+
+static void an_order_may_withdraw(void **unused)
+{
+    for (enum sl_phase p = SL_PHASE_FETCH; p < SL_PHASES; p++) {
+        set_up(unused);
+        reach(p);
+        assert_int_equal(send(SL_EVENT_WITHDRAW), 0);
+        assert_old_serves(SL_RESULT_ABANDONED);
+        assert_false(denied(2));
+    }
+}
+
+static void a_damaged_active_slot_falls_back(void **unused)
+{
+    (void)unused;
+    world.authentic[SL_SLOT_A] = -EBADMSG;
+    assert_int_equal(start(), 0);
+    assert_int_equal(world.disk.active, SL_SLOT_GOLDEN);
+    assert_int_equal(world.disk.degraded, 1);
+    set_up(unused);
+    world.authentic[SL_SLOT_A] = -EBADMSG;
+    world.authentic[SL_SLOT_B] = 0;
+    world.facts[SL_SLOT_B] = bundle(7, 4, 1);
+    assert_int_equal(start(), 0);
+    assert_int_equal(world.disk.active, SL_SLOT_B);
+    assert_int_equal(world.disk.result, SL_RESULT_OTHER_SLOT);
+}
+
+static void nothing_below_the_floor_is_fallen_back_on(void **unused)
+{
+    (void)unused;
+    world.authentic[SL_SLOT_A] = -EBADMSG;
+    world.disk.floor.seq = 4; // above the golden one
+    assert_int_equal(start(), 0);
+    assert_int_equal(action, SL_ACTION_SAFE_MODE);
+    assert_int_equal(agent.state.active, SL_SLOT_NONE);
+    assert_int_equal(offer(bundle(2, 6, 6), false), 0); // the way out
+}
+
+static void what_cannot_be_read_is_not_given_up(void **unused)
+{
+    (void)unused;
+    world.authentic[SL_SLOT_A] = world.authentic[SL_SLOT_B] = world.authentic[SL_SLOT_GOLDEN] =
+        -EIO;
+    assert_int_equal(start(), -EIO);
+    assert_int_equal(world.saves, 0);
+    world.load = -ENODATA;
+    assert_int_equal(start(), -EIO);
+    assert_int_equal(world.saves, 0);
+    world.load = -EIO;
+    assert_int_equal(start(), -EIO);
+}
+
+static void lost_state_is_found_in_the_slots(void **unused)
+{
+    (void)unused;
+    world.load = -ENODATA;
+    assert_int_equal(start(), 0);
+    assert_int_equal(world.disk.active, SL_SLOT_A); // 5, newer than the golden 3
+    assert_int_equal(world.disk.floor.seq, 3);
+    assert_int_equal(world.disk.degraded, 1);
+    assert_int_equal(world.disk.result, SL_RESULT_STATE_LOST);
+    world.authentic[SL_SLOT_A] = world.authentic[SL_SLOT_GOLDEN] = -EBADMSG;
+    assert_int_equal(start(), 0);
+    assert_int_equal(action, SL_ACTION_SAFE_MODE);
+    assert_int_equal(world.disk.result, SL_RESULT_NOTHING_FIT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_good_bundle_is_committed_and_only_then_raises_the_floor, set_up),
+        cmocka_unit_test_setup(every_phase_resumes_after_a_restart, set_up),
+        cmocka_unit_test_setup(offers_that_may_not_run_are_refused, set_up),
+        cmocka_unit_test_setup(events_out_of_place_are_refused, set_up),
+        cmocka_unit_test_setup(a_slot_that_is_not_the_bundle_is_not_armed, set_up),
+        cmocka_unit_test_setup(a_slot_changed_after_it_was_armed_is_not_tried, set_up),
+        cmocka_unit_test_setup(failure_and_time_out_deny, set_up),
+        cmocka_unit_test_setup(the_third_crash_that_was_seen_denies, set_up),
+        cmocka_unit_test_setup(the_tenth_unexplained_restart_parks, set_up),
+        cmocka_unit_test_setup(nothing_happens_that_could_not_be_saved, set_up),
+        cmocka_unit_test_setup(a_fetch_pauses_and_is_given_up, set_up),
+        cmocka_unit_test_setup(an_order_may_withdraw, set_up),
+        cmocka_unit_test_setup(a_damaged_active_slot_falls_back, set_up),
+        cmocka_unit_test_setup(nothing_below_the_floor_is_fallen_back_on, set_up),
+        cmocka_unit_test_setup(what_cannot_be_read_is_not_given_up, set_up),
+        cmocka_unit_test_setup(lost_state_is_found_in_the_slots, set_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
