@@ -316,6 +316,15 @@ void sl_publisher_state(struct sl_publisher *p, const char *camera_name, enum sl
     wake(p);
 }
 
+bool sl_publisher_feedback(struct sl_publisher *p, const char *camera, const char *part_id,
+                           const cJSON *arguments)
+{
+    char *text = cJSON_PrintUnformatted(arguments);
+    const bool taken = text && sl_ledger_feedback(p->ledger, camera, part_id, text);
+    cJSON_free(text);
+    return taken;
+}
+
 void sl_publisher_stats(struct sl_publisher *p, struct sl_publisher_stats *out)
 {
     struct sl_ledger_stats ledger;

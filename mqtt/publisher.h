@@ -60,6 +60,11 @@ uint64_t sl_publisher_verdict(struct sl_publisher *publisher, const struct sl_ve
 void sl_publisher_state(struct sl_publisher *publisher, const char *camera,
                         enum sl_state_topic topic, const char *json);
 
+// Any thread: writes an operator's word on a part, the arguments of cmd/feedback, to the ledger.
+// False if it takes no more now.
+bool sl_publisher_feedback(struct sl_publisher *publisher, const char *camera, const char *part_id,
+                           const cJSON *arguments);
+
 void sl_publisher_stats(struct sl_publisher *publisher, struct sl_publisher_stats *out);
 
 // When the last verdict of this camera was handed to the broker's socket, CLOCK_MONOTONIC; 0 never.

@@ -131,7 +131,7 @@ static void print_json(struct status *s)
             cJSON_AddItemReferenceToObject(one, "health", s->cameras[i].health);
     }
     char *text = cJSON_PrintUnformatted(all);
-    puts(text ? text : "{}");
+    listen_print_json(text ? text : "{}");
     cJSON_free(text);
     cJSON_Delete(all);
 }

@@ -4,6 +4,7 @@
 #include "pipeline/listen.h"
 #include "pipeline/watch_table.h"
 
+#include <cjson/cJSON.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,17 +73,12 @@ static void idle(void *ctx)
     draw(w);
 }
 
-// One payload is one line: between JSON's tokens a control character is as good as a space, and
-// within its strings only C1 controls (two bytes of UTF-8) may stand, which have an escape too.
-static void print_payload(const char *payload)
+static bool is_object(const char *payload)
 {
-    for (const unsigned char *c = (const unsigned char *)payload; *c; c++) {
-        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
-            printf("\\u00%02x", *++c);
-        else
-            putchar(*c < 0x20 || *c == 0x7f ? ' ' : *c);
-    }
-    putchar('\n');
+    cJSON *json = cJSON_ParseWithOpts(payload, NULL, true);
+    const bool object = cJSON_IsObject(json);
+    cJSON_Delete(json);
+    return object;
 }
 
 static bool on_message(void *ctx, const char *camera, const char *leaf, const char *payload,
@@ -91,9 +87,11 @@ static bool on_message(void *ctx, const char *camera, const char *leaf, const ch
     struct watch *w = ctx;
     char line[WATCH_LINE];
     (void)retained;
-    const bool verdict = watch_table_take(&w->table, camera, leaf, payload, size, line);
+    // Who reads JSON gets nothing else, and nothing else counts.
+    const bool verdict = watch_table_take(&w->table, camera, leaf, payload, size, line) &&
+                         (!w->json || is_object(payload));
     if (verdict && w->json)
-        print_payload(payload);
+        listen_print_json(payload);
     else if (verdict && !w->terminal)
         printf("%s\n", line);
     w->changed = true;
@@ -115,6 +113,7 @@ int sl_command_watch(int argc, char **argv)
     w->listen = (struct listen_options)LISTEN_DEFAULTS;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, w);
+    w->listen.reconnect = true;
     w->terminal = !w->json && isatty(STDOUT_FILENO);
     const enum listen_result result = listen_run(&w->listen, "watch", leaves, on_message, idle, w);
     if (w->terminal && result != LISTEN_FAILED)

@@ -93,6 +93,34 @@ static int command_status(void *ctx, const char *name, const cJSON *arguments, c
     return 0;
 }
 
+// An operator's word on a part; it stays in the ledger, for those who teach the model.
+static int command_feedback(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
+                            char *message, size_t size)
+{
+    struct sl_daemon *daemon = ctx;
+    const cJSON *verdict = cJSON_GetObjectItemCaseSensitive(arguments, "verdict");
+    (void)data;
+    if (strcmp(verdict->valuestring, "ok") && strcmp(verdict->valuestring, "ng")) {
+        g_snprintf(message, size, "verdict: expected ok or ng");
+        return -EINVAL;
+    }
+    g_mutex_lock(&daemon->change);
+    const gboolean taken =
+        daemon->publisher &&
+        sl_publisher_feedback(daemon->publisher, name,
+                              cJSON_GetObjectItemCaseSensitive(arguments, "part_id")->valuestring,
+                              arguments);
+    g_mutex_unlock(&daemon->change);
+    if (!taken)
+        g_snprintf(message, size, "the ledger takes no more now");
+    return taken ? 0 : -EBUSY;
+}
+
+static const struct sl_command_argument feedback_arguments[] = {
+    {"part_id", SL_ARGUMENT_STRING, true, 1, 63},   {"verdict", SL_ARGUMENT_STRING, true, 2, 2},
+    {"class", SL_ARGUMENT_STRING, false, 1, 31},    {"operator", SL_ARGUMENT_STRING, false, 1, 63},
+    {"comment", SL_ARGUMENT_STRING, false, 0, 500}, {NULL, 0, false, 0, 0},
+};
 static const struct sl_command_argument trigger_arguments[] = {
     {"part_id", SL_ARGUMENT_STRING, false, 1, 63},
     {NULL, 0, false, 0, 0},
@@ -101,6 +129,7 @@ static const struct sl_command_argument no_arguments[] = {{NULL, 0, false, 0, 0}
 static const struct sl_command commands[] = {
     {"trigger", "Judge one part", trigger_arguments, command_trigger},
     {"status", "The camera's health", no_arguments, command_status},
+    {"feedback", "What a part really was", feedback_arguments, command_feedback},
 };
 
 static struct sl_config *load(const gchar *path, GError **error)
@@ -126,7 +155,10 @@ static void announce(struct sl_daemon *daemon, struct sl_camera *camera)
 {
     g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
     sl_camera_get_status(camera, status);
-    g_autofree gchar *info = sl_report_info(sl_camera_config(camera), status);
+    const char *verbs[G_N_ELEMENTS(commands) + 1] = {NULL};
+    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
+        verbs[i] = commands[i].verb;
+    g_autofree gchar *info = sl_report_info(sl_camera_config(camera), status, verbs);
     sl_publisher_state(daemon->publisher, sl_camera_config(camera)->name, SL_STATE_INFO, info);
 }
 

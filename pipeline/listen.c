@@ -151,12 +151,21 @@ static void watch_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+static void nap(void)
+{
+    const struct timespec half = {0, 500000000};
+    nanosleep(&half, NULL);
+}
+
 static enum listen_result loop(struct mosquitto *client, struct listener *l, void (*idle)(void *))
 {
     const double end = l->options->timeout_s > 0 ? now_s() + l->options->timeout_s : 0;
     while (!l->stop && !interrupted) {
         const int status = mosquitto_loop(client, 100, 1);
-        if (status != MOSQ_ERR_SUCCESS && !l->stop && !interrupted) {
+        if (status != MOSQ_ERR_SUCCESS && l->options->reconnect && !l->stop) {
+            nap();
+            mosquitto_reconnect(client);
+        } else if (status != MOSQ_ERR_SUCCESS && !l->stop && !interrupted) {
             snprintf(l->problem, sizeof(l->problem), "%s", mosquitto_strerror(status));
             return LISTEN_FAILED;
         }
@@ -189,6 +198,8 @@ enum listen_result listen_run(const struct listen_options *o, const char *verb,
                  o->password_file ? o->password_file : "");
     if (status == 0 && o->ca_file)
         status = mosquitto_tls_set(client, o->ca_file, NULL, NULL, NULL, NULL);
+    if (status == 0 && o->ca_file)
+        status = mosquitto_tls_opts_set(client, 1, "tlsv1.2", NULL);
     if (status == 0)
         status = mosquitto_connect(client, o->host, o->port, 20);
     if (status == 0)
@@ -239,4 +250,21 @@ void listen_clean(const char *text, char *out, size_t size)
         s += length;
     }
     out[used] = '\0';
+}
+
+void listen_print_json(const char *json)
+{
+    for (const unsigned char *s = (const unsigned char *)json; *s;) {
+        const size_t length = character(s);
+        if (length == 0)
+            fputs("\xef\xbf\xbd", stdout);
+        else if (*s == 0x7f || (*s == 0xc2 && s[1] < 0xa0))
+            printf("\\u00%02x", s[length - 1]);
+        else if (*s < 0x20)
+            putchar(' ');
+        else
+            fwrite(s, 1, length, stdout);
+        s += length ? length : 1;
+    }
+    putchar('\n');
 }

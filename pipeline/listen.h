@@ -10,6 +10,7 @@ struct listen_options {
     const char *host, *username, *password_file, *ca_file, *root, *camera;
     int port;
     double timeout_s; // 0: none
+    bool reconnect;   // when the connection is lost; the first must come about
 };
 
 // Child parser for argp; its input is a struct listen_options with the defaults filled in.
@@ -35,5 +36,9 @@ enum listen_result listen_run(const struct listen_options *options, const char *
 
 // Copies at most size - 1 bytes; control characters and broken UTF-8 become '?'.
 void listen_clean(const char *text, char *out, size_t size);
+
+// Prints a JSON text as one line: control characters that a lenient reader lets pass within strings
+// are escaped (a raw one below 0x20 becomes a space), broken UTF-8 becomes U+FFFD.
+void listen_print_json(const char *json);
 
 #endif

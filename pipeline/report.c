@@ -117,7 +117,8 @@ gchar *sl_report_metrics(const struct sl_camera_status *s, const struct sl_publi
     return print(json);
 }
 
-gchar *sl_report_info(const struct sl_config_camera *config, const struct sl_camera_status *s)
+gchar *sl_report_info(const struct sl_config_camera *config, const struct sl_camera_status *s,
+                      const char *const *verbs)
 {
     cJSON *json = cJSON_CreateObject();
     g_autofree gchar *boot = NULL, *serial = NULL;
@@ -131,14 +132,21 @@ gchar *sl_report_info(const struct sl_config_camera *config, const struct sl_cam
     if (g_file_get_contents("/etc/machine-id", &serial, NULL, NULL))
         g_strstrip(serial);
     cJSON_AddNumberToObject(json, "schema", 1);
-    cJSON_AddStringToObject(json, "camera", config->name);
     cJSON_AddStringToObject(json, "serial", serial && *serial ? serial : "unknown");
     cJSON_AddStringToObject(json, "software", "sightline " SIGHTLINE_VERSION);
     cJSON *model = cJSON_AddObjectToObject(json, "model");
     cJSON_AddStringToObject(model, "name", name);
     cJSON_AddStringToObject(model, "version", version ? version : "");
+    cJSON_AddStringToObject(model, "id", s->model);
     cJSON_AddStringToObject(json, "recipe", config->part.recipe);
     cJSON_AddStringToObject(json, "boot_id", boot ? boot : "unknown");
+    cJSON *schemas = cJSON_AddObjectToObject(json, "schemas");
+    static const char *const topics[] = {"verdict", "defect", "gap", "health", "info"};
+    for (gsize i = 0; i < G_N_ELEMENTS(topics); i++)
+        cJSON_AddNumberToObject(schemas, topics[i], 1);
+    cJSON *able = cJSON_AddArrayToObject(json, "capabilities");
+    for (const char *const *verb = verbs; *verb; verb++)
+        cJSON_AddItemToArray(able, cJSON_CreateString(*verb));
     return print(json);
 }
 

@@ -12,7 +12,9 @@ gchar *sl_report_health(const struct sl_config_camera *config,
                         const struct sl_publisher_stats *broker, const gchar *config_problem);
 gchar *sl_report_metrics(const struct sl_camera_status *status,
                          const struct sl_publisher_stats *broker);
-gchar *sl_report_info(const struct sl_config_camera *config, const struct sl_camera_status *status);
+// `verbs`: what cmd/ takes, ends with NULL.
+gchar *sl_report_info(const struct sl_config_camera *config, const struct sl_camera_status *status,
+                      const char *const *verbs);
 
 // Sums over all parts of a run. All zero is empty; one thread at a time.
 #define SL_SUMMARY_CLASSES 64

@@ -242,7 +242,7 @@ static char *clean(const char *text, bool classes)
 {
     g_autofree char *valid = g_utf8_make_valid(text ? text : "", -1);
     GString *out = g_string_new(NULL);
-    for (const char *s = valid; *s; s = g_utf8_next_char(s)) {
+    for (char *s = valid; *s; s = g_utf8_next_char(s)) {
         const gunichar c = g_utf8_get_char(s);
         g_string_append_unichar(out, g_unichar_isprint(c) ? c : '?');
     }

@@ -322,10 +322,22 @@ class Watch(Broker):
     def test_hostile_text(self):
         self.verdict("cam1", HOSTILE, [HOSTILE], HOSTILE)
         self.publish("cam2/verdict", b"\x1b[2J\x07")
-        for options in [[], ["--json"]]:
-            done = self.tool("watch", "--count", "2", "--timeout", "20", *options)
+        # What is no JSON object is shown to people, and is nothing to who reads JSON.
+        for count, options in [("2", []), ("1", ["--json"])]:
+            done = self.tool("watch", "--count", count, "--timeout", "20", *options)
             self.assertEqual(done.returncode, 0)
-            self.assertFalse(set(done.stdout) & set("\x1b\x07\x9b"), options)
+            self.assertFalse(set(done.stdout) & set("\x1b\x07\x9b\x7f"), options)
+        self.publish("cam2/verdict", b'{"result": "ok"} and more')
+        self.publish("cam2/verdict", b'[{"result": "ok"}]')
+        done = self.tool("watch", "--count", "2", "--timeout", "2", "--json")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(len(done.stdout.splitlines()), 1)
+
+    def test_hostile_health_as_json(self):
+        self.publish("cam1/health", b'{"state": "good", "reasons": ["\x7f\xc2\x9b"]}')
+        done = self.tool("status", "--json", "--timeout", "2")
+        self.assertFalse(set(done.stdout) & set("\x7f\x9b"), done.stdout)
+        self.assertEqual(json.loads(done.stdout)["cam1"]["health"]["reasons"], ["\x7f\x9b"])
 
     def on_terminal(self, *options):
         pid, terminal = pty.fork()
