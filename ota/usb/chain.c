@@ -94,7 +94,7 @@ static int follow(struct sl_volume *volume, const struct sl_volume_entry *entry,
     uint32_t cluster = entry->first, mark = 0;
     uint64_t power = 1;
     for (uint64_t step = 1;; step++) {
-        uint32_t next;
+        uint32_t next = 0;
         if (step == power) {
             mark = cluster;
             power *= 2;
@@ -157,7 +157,7 @@ static int seek(struct sl_volume *volume, const struct sl_volume_entry *entry,
     if (cursor->cluster == 0 || cursor->step > step)
         *cursor = (struct sl_cursor){0, entry->first};
     while (cursor->step < step) {
-        uint32_t next;
+        uint32_t next = 0;
         const int status = sl_cluster_next(volume, cursor->cluster, &next, error);
         if (status != 0)
             return status;

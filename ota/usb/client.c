@@ -207,7 +207,7 @@ int sl_stick_list(struct sl_stick *stick, const struct sl_stick_listing **out,
 {
     struct sl_stick_request request = {.verb = SL_STICK_LIST};
     struct sl_stick_listing *listing;
-    uint32_t length;
+    uint32_t length = 0;
     int status = ask(stick, &request, SL_STICK_LIST_HEAD, SL_STICK_LIST_MAX, &length, error);
     if (status != 0)
         return status;
