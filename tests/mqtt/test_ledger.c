@@ -285,6 +285,20 @@ static void begins_anew_after_damage(void **state)
     }
 }
 
+static void keeps_feedback_beside_the_verdicts(void **state)
+{
+    (void)state;
+    struct sl_ledger *l = open_ledger(1000);
+    append(l, "cam1", 1);
+    wait_for_disk(l);
+    assert_true(sl_ledger_feedback(l, "cam1", "p", "{\"verdict\":\"ok\"}"));
+    append(l, "cam1", 1);
+    sl_ledger_free(l);
+    assert_int_equal(number("SELECT count(*) FROM record WHERE kind = 3 AND part = 'p'"), 1);
+    assert_int_equal(number("SELECT count(*) FROM record WHERE state = 0"), 2); // it is not sent
+    assert_whole(3);
+}
+
 static void lets_nobody_else_in(void **state)
 {
     (void)state;
@@ -383,6 +397,7 @@ int main(void)
         LEDGER_TEST(takes_no_gap_for_what_was_sent),
         LEDGER_TEST(shows_every_kind_of_tampering),
         LEDGER_TEST(begins_anew_after_damage),
+        LEDGER_TEST(keeps_feedback_beside_the_verdicts),
         LEDGER_TEST(lets_nobody_else_in),
         LEDGER_TEST(goes_on_in_memory_without_a_folder),
         LEDGER_TEST(refuses_a_database_of_another_version),
