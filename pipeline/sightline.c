@@ -29,6 +29,7 @@ static const struct verb verbs[] = {
     {"bench", "Measure speed: of a network, or with --pipeline of the whole path", bench},
     {"model", "Show what a model is made of", sl_command_model},
     {"bundle", "Make, sign and check model bundles", NULL},
+    {"slot", "Prepare and show the slots that models live in", NULL},
     {"simulate", "Write pictures of simulated boards", NULL},
     {"ledger", "List, export, verify or send again the recorded verdicts", NULL},
 };
