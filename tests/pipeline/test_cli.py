@@ -19,8 +19,9 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build")
 TOOL = BUILD / "sightline"
 SKIPPED = 77
-VERBS = ["run", "watch", "status", "check", "eval", "ledger", "bench", "model", "bundle", "simulate"]
-ACTIONS = ["keygen", "rotate", "create", "sign", "verify", "show", "catalog", "order"]
+VERBS = ["run", "watch", "status", "check", "eval", "ledger", "bench", "model", "bundle", "slot", "simulate"]
+ACTIONS = {"bundle": ["keygen", "rotate", "create", "sign", "verify", "show", "catalog", "order"],
+           "slot": ["status", "provision"]}
 CONFIG = """schema: 1
 cameras:
   - name: cam1
@@ -71,9 +72,8 @@ class Help(unittest.TestCase):
                 listed = long_options(tool(verb, "--help").stdout)
                 if verb == "bench":
                     listed |= long_options(tool(verb, "--pipeline", "--help").stdout)
-                if verb == "bundle":
-                    for action in ACTIONS:
-                        listed |= long_options(tool(verb, action, "--help").stdout)
+                for action in ACTIONS.get(verb, []):
+                    listed |= long_options(tool(verb, action, "--help").stdout)
                 self.assertEqual(listed, manual(f"sightline-{verb}.1"))
         daemon = subprocess.run([BUILD / "sightlined", "--help"], capture_output=True, text=True)
         self.assertEqual(long_options(daemon.stdout), manual("sightlined.8"))
