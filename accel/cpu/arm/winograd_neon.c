@@ -36,8 +36,13 @@ static void transform_channels(const struct cpu_winograd_input *job, size_t chan
     }
 }
 
+// Stride 2 is left to plain C.
 void cpu_winograd_input_neon(const struct cpu_winograd_input *job)
 {
+    if (job->stride != 1) {
+        cpu_winograd_input_c(job);
+        return;
+    }
     for (int64_t c = 0; c < job->depth; c += 8)
         transform_channels(job, (size_t)c);
 }
@@ -67,6 +72,10 @@ INLINE void gather(const struct cpu_winograd_output *job, const int32_t *m, int 
 
 void cpu_winograd_output_neon(const struct cpu_winograd_output *job)
 {
+    if (job->stride != 1) {
+        cpu_winograd_output_c(job);
+        return;
+    }
     struct cpu_epilogue epilogues[2] = {*job->epilogue, *job->epilogue};
     struct cpu_conv_row rows[2];
     for (uint32_t i = 0; i < 2; i++) {
