@@ -28,8 +28,10 @@ static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_
 // G g G^T of a 3 x 3 filter, position by position.
 static void transform_filter(uint32_t stride, const float g[9], float u[CPU_WINOGRAD])
 {
-    static const float one[4][3] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
-    static const float two[5][3] = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}, {0, 1, 0}, {0, 1, 0}};
+    static const float one[6][3] = {{6, 0, 0}, {-4, -4, -4}, {-4, 4, -4},
+                                    {1, 2, 4}, {1, -2, 4},   {0, 0, 12}};
+    static const float two[9][3] = {{3, 0, 0}, {-3, 0, -3}, {-1, 0, 1}, {1, 0, 2}, {0, 0, 6},
+                                    {0, 6, 0}, {0, 6, 0},   {0, 6, 0},  {0, 6, 0}};
     const float(*matrix)[3] = stride == 1 ? one : two;
     uint32_t side = cpu_winograd_side(stride);
     for (uint32_t i = 0; i < side * side; i++) {

@@ -118,26 +118,32 @@ typedef void cpu_binary_f32_fn(enum cpu_binary kind, const float *a, const float
 // depthwise_f32: the same with float32 values and weights.
 typedef cpu_conv_s16_fn cpu_depthwise_s16_fn, cpu_depthwise_f32_fn;
 
-// 3 x 3 convolutions by Winograd's method, in integers: a tile of 2 x 2 outputs is
+// 3 x 3 convolutions by Winograd's method, in integers: a tile of 4 x 4 outputs is
 // A^T [ (G g G^T) * (B^T d B) ] A, the products summed over the input channels. Lavin and Gray,
 // "Fast Algorithms for Convolutional Neural Networks", 2015.
 //
-// Stride 1, F(2, 3): 4 positions in each dimension, B^T = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1],
-// G = [2 0 0; 1 1 1; 1 -1 1; 0 0 2], A^T = [1 1 1 0; 0 1 -1 -1]. G is twice the usual one, so that
-// all numbers are integers: the sums are exactly four times those of the plain convolution.
+// Stride 1, F(4, 3): interpolation at 0, 1, -1, 2, -2 and infinity, 6 positions in each dimension.
+// Stride 2, F(4, 2) on the even columns with the outer taps, at 0, 1, -1, 2 and infinity; the odd
+// columns meet the middle tap alone: 5 + 4 positions.
 //
-// Stride 2: F(2, 2) on the even columns with the outer taps, the odd columns with the middle tap;
-// 5 positions, B^T = [1 0 -1 0 0; 0 0 1 0 0; 0 0 -1 0 1; 0 1 0 0 0; 0 0 0 1 0],
-// G = [1 0 0; 1 0 1; 0 0 1; 0 1 0; 0 1 0], A^T = [1 1 0 1 0; 0 1 1 0 1]. The sums are the plain
-// ones.
-#define CPU_WINOGRAD_SIDE 5 // positions in a dimension, at most
+// G is 24 or 6 times the usual one, the last column of stride 1's A halved in turn, so that all
+// numbers are integers and fit 16 bits. Sums are thus 24^2 = 9 * 64 or 6^2 = 9 * 4 times those of
+// the plain convolution. They are formed modulo 2^32, where 9 has an inverse: what remains is 64 or
+// 4 times the plain sum, and that is right where it fits 32 bits.
+#define CPU_WINOGRAD_TILE 4
+#define CPU_WINOGRAD_SIDE 9 // positions in a dimension, at most
 #define CPU_WINOGRAD      (CPU_WINOGRAD_SIDE * CPU_WINOGRAD_SIDE)
+#define CPU_WINOGRAD_NINE 0x38E38E39u // 1 / 9
 static inline uint32_t cpu_winograd_side(uint32_t stride)
 {
-    return stride == 1 ? 4 : 5;
+    return stride == 1 ? 6 : 9;
+}
+static inline int32_t cpu_winograd_scale(uint32_t stride)
+{
+    return stride == 1 ? 64 : 4;
 }
 
-// v[position][tile][channel] = B^T d B of the tile whose first column is 2 * stride * tile. Rows
+// v[position][tile][channel] = B^T d B of the tile whose first column is 4 * stride * tile. Rows
 // reach to the last column of the last tile; `depth` is a multiple of CPU_BLOCK.
 struct cpu_winograd_input {
     const int16_t *rows[CPU_WINOGRAD_SIDE];
@@ -149,8 +155,8 @@ struct cpu_winograd_input {
 typedef void cpu_winograd_input_fn(const struct cpu_winograd_input *job);
 
 // One block of channels: the transformed sums m[position][tile][CPU_BLOCK] become `pixels` outputs
-// in each of one or two rows. Bias and multiplier of the epilogue are for the sums as they are; a
-// residual lies as y does.
+// in each of `rows` rows, four at most. Bias and multiplier of the epilogue are for sums that are
+// cpu_winograd_scale times the plain ones; a residual lies as y does.
 struct cpu_winograd_output {
     const int32_t *m;
     size_t plane; // values from position to position

@@ -5,16 +5,16 @@
 #include <math.h>
 #include <stdlib.h>
 
-// A share of the output rows; Winograd's come in pairs.
+// A share of the output rows; Winograd's come in tiles.
 static void find_share(const struct conv *conv, uint32_t part, uint32_t parts, int64_t *first,
                        int64_t *end)
 {
-    int64_t pair = conv->kind == CONV_WINOGRAD ? 2 : 1;
-    int64_t per_picture = (conv->out[0] + pair - 1) / pair;
+    int64_t together = conv->kind == CONV_WINOGRAD ? CPU_WINOGRAD_TILE : 1;
+    int64_t per_picture = (conv->out[0] + together - 1) / together;
     *first = cpu_share(conv->n * per_picture, part, parts);
     *end = cpu_share(conv->n * per_picture, part + 1, parts);
-    *first = *first / per_picture * conv->out[0] + *first % per_picture * pair;
-    *end = *end / per_picture * conv->out[0] + *end % per_picture * pair;
+    *first = *first / per_picture * conv->out[0] + *first % per_picture * together;
+    *end = *end / per_picture * conv->out[0] + *end % per_picture * together;
 }
 
 static int run_conv(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
@@ -124,28 +124,56 @@ bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uin
            (!b || b->dtype == SL_F32);
 }
 
-// With stride 1 the sums are four times those of the plain convolution: they must fit, whatever the
-// input. With few input channels the transforms cost more than they save.
-static bool suits_winograd(const struct cpu_compiler *c, const struct sl_node *node)
+// The sums are larger than those of the plain convolution: they must fit, whatever the input.
+static bool winograd_fits(const struct cpu_compiler *c, const struct sl_node *node)
 {
-    const struct sl_conv_attrs *attrs = &node->attrs.conv;
-    const struct sl_tensor *w = cpu_in(c, node, 1), *b = cpu_in(c, node, 2);
-    const struct sl_tensor *y = cpu_out(c, node);
-    if (attrs->group != 1 || w->dims[1] < 24 || w->dims[2] != 3 || w->dims[3] != 3 ||
-        attrs->stride[0] > 2 || attrs->stride[1] != attrs->stride[0] || attrs->dilation[0] != 1 ||
-        attrs->dilation[1] != 1 || y->dims[2] < 2 || y->dims[3] < 4)
-        return false;
-    if (attrs->stride[0] == 2)
-        return w->dims[1] >= 48;
+    const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
+    const struct sl_tensor *b = cpu_in(c, node, 2);
+    int64_t limit = INT32_MAX / cpu_winograd_scale((uint32_t)node->attrs.conv.stride[0]);
     int64_t per_output = w->dims[1] * 9;
+    int64_t lowest = (x->dtype == SL_I8 ? -128 : 0) - x->quant.zero_point[0];
+    int64_t highest = lowest + 255;
     for (int64_t o = 0; o < w->dims[0]; o++) {
-        int64_t most = b ? llabs(((const int32_t *)b->data)[o]) : 0;
-        for (int64_t i = 0; i < per_output; i++)
-            most += 255 * llabs((int64_t)cpu_weight(w, o * per_output + i, o));
-        if (most >= INT32_MAX / 4)
+        int64_t bias = b ? ((const int32_t *)b->data)[o] : 0, least = bias, most = bias;
+        for (int64_t i = 0; i < per_output; i++) {
+            int64_t value = (int64_t)cpu_weight(w, o * per_output + i, o);
+            least += value * (value > 0 ? lowest : highest);
+            most += value * (value > 0 ? highest : lowest);
+        }
+        if (llabs(bias) > limit || least < -limit || most > limit)
             return false;
     }
     return true;
+}
+
+// Vector instructions: of a granule's products, of the transforms of a tile of sixteen channels,
+// and what beginning with a position costs, in granules. Weights come from behind the cache for
+// every few tiles; what is saved must be worth that other memory goes through the cache.
+static bool winograd_is_faster(int64_t channels, int64_t outputs, const struct sl_tensor *y,
+                               uint32_t stride)
+{
+    enum { PRODUCT = 4, TRANSFORM = 500, BEGIN = 3, TILES = 24, BYTES_PER_INSTRUCTION = 5 };
+    int64_t positions = (int64_t)cpu_winograd_side(stride) * cpu_winograd_side(stride);
+    int64_t depth = cpu_round_channels(channels), blocks = cpu_round_channels(outputs) / CPU_BLOCK;
+    int64_t tiles = ((y->dims[2] + CPU_WINOGRAD_TILE - 1) / CPU_WINOGRAD_TILE) *
+                    ((y->dims[3] + CPU_WINOGRAD_TILE - 1) / CPU_WINOGRAD_TILE);
+    int64_t products = tiles * PRODUCT * blocks * positions * (depth / 2 + BEGIN);
+    int64_t transforms = tiles * (depth / CPU_BLOCK + blocks) * TRANSFORM;
+    int64_t weights = positions * depth * blocks * CPU_BLOCK * (int64_t)sizeof(int16_t);
+    int64_t reading = (tiles + TILES - 1) / TILES * weights / BYTES_PER_INSTRUCTION;
+    int64_t plain = PRODUCT * blocks * y->dims[2] * y->dims[3] * ((9 * channels + 1) / 2);
+    return (products + transforms + reading) * 10 < plain * 9;
+}
+
+static bool suits_winograd(const struct cpu_compiler *c, const struct sl_node *node)
+{
+    const struct sl_conv_attrs *attrs = &node->attrs.conv;
+    const struct sl_tensor *w = cpu_in(c, node, 1), *y = cpu_out(c, node);
+    return attrs->group == 1 && w->dims[2] == 3 && w->dims[3] == 3 && attrs->stride[0] <= 2 &&
+           attrs->stride[1] == attrs->stride[0] && attrs->dilation[0] == 1 &&
+           attrs->dilation[1] == 1 &&
+           winograd_is_faster(w->dims[1], w->dims[0], y, (uint32_t)attrs->stride[0]) &&
+           winograd_fits(c, node);
 }
 
 static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
@@ -226,9 +254,10 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
                                 "node '%s': the scales of input, weights and output give no finite "
                                 "factor for channel %lld",
                                 node->name, (long long)o);
-        if (conv->kind == CONV_WINOGRAD && conv->stride[0] == 1) {
-            bias[o] *= 4;
-            multiplier[o] *= 0.25f;
+        if (conv->kind == CONV_WINOGRAD) {
+            int32_t scale = cpu_winograd_scale((uint32_t)conv->stride[0]);
+            bias[o] *= scale;
+            multiplier[o] /= (float)scale;
         }
     }
     conv->bias = bias;

@@ -2,15 +2,22 @@
 // transformed back. kernels.h has the formulas.
 #include "accel/cpu/conv.h"
 
-// Tiles that are worked on together, so that their transformed inputs and sums stay in the cache:
-// a part of a row of tiles or several rows.
-#define CHUNK 16
+// Tiles that are worked on together, a part of a row of tiles or several rows: a multiple of the
+// pixels that the kernels take together, and so few that their transformed inputs and sums stay in
+// the cache; a small map at once, as the weights are read for every part of it.
+#define TOGETHER  ((int64_t)24)
+#define SMALL_MAP ((int64_t)36)
 // Planes begin at different lines of the cache.
 #define APART 96
 
-static int64_t tiles_of_row(const struct conv *conv)
+static int64_t least(int64_t a, int64_t b)
 {
-    return (conv->out[1] + 1) / 2;
+    return a < b ? a : b;
+}
+
+static int64_t tiles_of(int64_t extent)
+{
+    return (extent + CPU_WINOGRAD_TILE - 1) / CPU_WINOGRAD_TILE;
 }
 
 static int64_t positions(const struct conv *conv)
@@ -19,10 +26,22 @@ static int64_t positions(const struct conv *conv)
     return side * side;
 }
 
+static int64_t tiles_together(const struct conv *conv)
+{
+    int64_t tiles = tiles_of(conv->out[0]) * tiles_of(conv->out[1]);
+    return tiles <= SMALL_MAP ? SMALL_MAP : TOGETHER;
+}
+
+// `count` in parts of nearly the same size, `most` at most: that size.
+static int64_t even_parts(int64_t count, int64_t most)
+{
+    int64_t parts = most < 1 ? count : (count + most - 1) / most;
+    return (count + parts - 1) / parts;
+}
+
 static int64_t tiles_across(const struct conv *conv)
 {
-    int64_t tiles = tiles_of_row(conv), parts = (tiles + CHUNK - 1) / CHUNK;
-    return (tiles + parts - 1) / parts;
+    return even_parts(tiles_of(conv->out[1]), tiles_together(conv));
 }
 
 // Values from position to position of the transformed input and of the sums.
@@ -38,16 +57,17 @@ static int64_t sums_plane(const struct conv *conv)
 
 void winograd_layout(struct conv *conv)
 {
-    int64_t tiles = tiles_of_row(conv);
+    int64_t tiles = tiles_of(conv->out[1]);
     conv->merged = false;
     conv->depth = conv->padded;
     conv->n_runs = (uint32_t)positions(conv);
     conv->run_length = (uint32_t)(conv->depth / 2);
-    conv->columns = conv->stride[1] == 1 ? 2 * tiles + 2 : 4 * tiles + 1;
+    int64_t side = cpu_winograd_side((uint32_t)conv->stride[1]);
+    conv->columns = CPU_WINOGRAD_TILE * conv->stride[1] * (tiles - 1) + side;
     conv->row_bytes = conv_row_bytes(conv);
     conv->block_bytes = (size_t)positions(conv) * (size_t)conv->depth * CPU_BLOCK * sizeof(int16_t);
-    conv->band = tiles < CHUNK ? CHUNK / tiles : 1; // rows of tiles
-    conv->ring = cpu_winograd_side((uint32_t)conv->stride[0]);
+    conv->band = even_parts(tiles_of(conv->out[0]), tiles_together(conv) / tiles); // rows of tiles
+    conv->ring = side;
     conv->run_rows = winograd_rows;
 }
 
@@ -73,6 +93,11 @@ struct chunk {
     const unsigned char *residual;
 };
 
+static int64_t rows_of_tiles(const struct chunk *chunk)
+{
+    return tiles_of(chunk->end - chunk->first);
+}
+
 static void transform_input(const struct conv_input *input, const struct chunk *chunk)
 {
     const struct conv *conv = input->conv;
@@ -81,8 +106,9 @@ static void transform_input(const struct conv_input *input, const struct chunk *
                                      .depth = conv->depth,
                                      .v = chunk->v,
                                      .plane = (size_t)input_plane(conv)};
-    int64_t column = 2 * conv->stride[1] * chunk->tile;
-    for (int64_t oy = chunk->first; oy < chunk->end; oy += 2, job.v += job.tiles * job.depth) {
+    int64_t column = CPU_WINOGRAD_TILE * conv->stride[1] * chunk->tile;
+    for (int64_t oy = chunk->first; oy < chunk->end;
+         oy += CPU_WINOGRAD_TILE, job.v += job.tiles * job.depth) {
         int64_t first = oy * conv->stride[0] - conv->pad[0];
         for (int64_t i = 0; i < conv->ring; i++)
             job.rows[i] = (const int16_t *)(const void *)conv_input_row(input, first + i) +
@@ -103,7 +129,7 @@ static void multiply(const struct chunk *chunk, const struct conv_block *block)
     struct cpu_conv_row row = {.runs = runs,
                                .segments = block->segments,
                                .step = (size_t)conv->depth * sizeof(int16_t),
-                               .pixels = (chunk->end - chunk->first + 1) / 2 * chunk->tiles,
+                               .pixels = rows_of_tiles(chunk) * chunk->tiles,
                                .weights = block->weights,
                                .epilogue = &epilogue,
                                .y_step = CPU_BLOCK * sizeof(int32_t)};
@@ -128,20 +154,19 @@ static void transform_output(const struct chunk *chunk, int64_t block)
     struct cpu_epilogue epilogue = conv->epilogue;
     struct cpu_winograd_output job = {.m = chunk->m,
                                       .plane = (size_t)sums_plane(conv),
-                                      .pixels = conv->out[1] - 2 * chunk->tile,
                                       .stride = (uint32_t)conv->stride[0],
                                       .epilogue = &epilogue,
                                       .y_step = (size_t)conv->out_padded * conv->y_element};
+    int64_t column = CPU_WINOGRAD_TILE * chunk->tile;
     job.y_row = (size_t)conv->out[1] * job.y_step;
-    job.pixels = job.pixels < 2 * chunk->tiles ? job.pixels : 2 * chunk->tiles;
+    job.pixels = least(conv->out[1] - column, CPU_WINOGRAD_TILE * chunk->tiles);
     epilogue.bias = conv->bias + first;
     epilogue.multiplier = conv->multiplier + first;
     epilogue.add = chunk->residual ? &conv->add : NULL;
     epilogue.residual_step = job.y_step;
-    for (int64_t oy = chunk->first; oy < chunk->end; oy += 2) {
-        size_t at =
-            (size_t)(oy - chunk->first) * job.y_row + (size_t)(2 * chunk->tile) * job.y_step;
-        job.rows = chunk->end - oy < 2 ? 1 : 2;
+    for (int64_t oy = chunk->first; oy < chunk->end; oy += CPU_WINOGRAD_TILE) {
+        size_t at = (size_t)(oy - chunk->first) * job.y_row + (size_t)column * job.y_step;
+        job.rows = (uint32_t)least(chunk->end - oy, CPU_WINOGRAD_TILE);
         job.y = chunk->y + at + (size_t)first * conv->y_element;
         if (chunk->residual)
             epilogue.residual = chunk->residual + at + first;
@@ -157,7 +182,7 @@ void winograd_rows(const struct conv *conv, const struct conv_memory *memory, in
     unsigned char *scratch = (unsigned char *)memory->scratch + conv_input_bytes(conv);
     unsigned char *y = memory->y;
     const unsigned char *residual = memory->residual;
-    int64_t tiles = tiles_of_row(conv);
+    int64_t tiles = tiles_of(conv->out[1]);
     struct chunk chunk = {.conv = conv,
                           .v = (int16_t *)(void *)scratch,
                           .m = (int32_t *)(void *)(scratch + transformed_bytes(conv))};
@@ -165,12 +190,11 @@ void winograd_rows(const struct conv *conv, const struct conv_memory *memory, in
     for (int64_t oy = first; oy < end; oy = chunk.end) {
         size_t at = (size_t)(n * conv->out[0] + oy) * row_bytes;
         chunk.first = oy;
-        chunk.end = end - oy < 2 * conv->band ? end : oy + 2 * conv->band;
+        chunk.end = least(end, oy + CPU_WINOGRAD_TILE * conv->band);
         chunk.y = y + at;
         chunk.residual = residual ? residual + at : NULL;
         for (chunk.tile = 0; chunk.tile < tiles; chunk.tile += chunk.tiles) {
-            chunk.tiles = tiles_across(conv);
-            chunk.tiles = tiles - chunk.tile < chunk.tiles ? tiles - chunk.tile : chunk.tiles;
+            chunk.tiles = least(tiles - chunk.tile, tiles_across(conv));
             transform_input(&input, &chunk);
             for (int64_t b = 0; b < conv->blocks; b++) {
                 multiply(&chunk, &conv->weights[b]);

@@ -229,7 +229,7 @@ void check_winograd_input(struct round *round, struct guard *guard)
     struct cpu_winograd_input job = {.stride = (uint32_t)random_in(round->random, 1, 2),
                                      .tiles = size(round, 12, 40),
                                      .depth = CPU_BLOCK * size(round, 3, 2)};
-    int64_t columns = job.stride == 1 ? 2 * job.tiles + 2 : 4 * job.tiles + 1;
+    int64_t columns = 4 * job.stride * (job.tiles - 1) + cpu_winograd_side(job.stride);
     size_t values = (size_t)(columns * job.depth);
     uint32_t side = cpu_winograd_side(job.stride);
     for (uint32_t i = 0; i < side; i++) {
@@ -248,10 +248,10 @@ void check_winograd_output(struct round *round, struct guard *guard)
     make_epilogue(round, guard, &c.epilogue);
     struct cpu_winograd_output job = {.stride = (uint32_t)random_in(round->random, 1, 2),
                                       .pixels = size(round, 25, 80),
-                                      .rows = (uint32_t)size(round, 2, 2),
+                                      .rows = (uint32_t)size(round, 4, 4),
                                       .epilogue = &c.epilogue,
                                       .y_step = output_bytes(&c.epilogue)};
-    int64_t tiles = (job.pixels + 1) / 2;
+    int64_t tiles = (job.pixels + 3) / 4;
     job.plane = (size_t)tiles * CPU_BLOCK;
     job.y_row = (size_t)job.pixels * job.y_step;
     size_t sums = cpu_winograd_side(job.stride) * cpu_winograd_side(job.stride) * job.plane;
