@@ -39,6 +39,7 @@ struct conv_format {
 extern const struct conv_format conv_formats[CONV_KINDS];
 
 #define CONV_MAX_BAND 8
+#define ROW_SLACK     ((size_t)256) // bytes behind a prepared row that kernels may read
 
 // Weights of CPU_BLOCK output channels: the granules of the segments, one after the other.
 struct conv_block {
@@ -63,6 +64,7 @@ struct conv {
     uint32_t x_dtype;
     int32_t x_zero;
     int64_t n, group, channels, padded; // channels in all; padded: channels of x in NHWC
+    int64_t fold; // 2: blocks of 2 x 2 pixels of x count as one pixel of four times the channels
     int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad[2];
     int64_t out_channels, blocks, out_padded;
     uint32_t y_element;
@@ -118,7 +120,7 @@ struct conv_input {
     const struct conv *conv;
     const unsigned char *x; // of this picture
     int64_t *tags;          // which input row a place of the ring holds
-    unsigned char *padding, *ring;
+    unsigned char *padding, *ring, *unfolded;
 };
 size_t conv_input_bytes(const struct conv *conv);
 struct conv_input conv_input_begin(const struct conv *conv, const struct conv_memory *memory,
@@ -137,6 +139,13 @@ void winograd_rows(const struct conv *conv, const struct conv_memory *memory, in
 
 // What convolutions and matrix products share when they are compiled, in step_conv.c.
 //
+// Sets kind and fold for a Conv node; false: the kernels cannot run it.
+bool conv_choose(const struct cpu_compiler *c, const struct sl_node *node, struct conv *conv);
+// Is the activation, or its absence, nothing but bounds?
+static inline bool conv_clamps(uint32_t activation)
+{
+    return activation == SL_ACT_NONE || activation == SL_UNARY_RELU || activation == SL_ACT_CLIP;
+}
 // Which kernel computes the node with weights quantised along `w_axis`; false: none.
 bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uint32_t w_axis,
                    enum conv_kind *kind);

@@ -9,9 +9,16 @@ static size_t tag_bytes(const struct conv *conv)
     return ((size_t)conv->ring * sizeof(int64_t) + 63) & ~(size_t)63;
 }
 
+// Where a row of x is centred before it is folded, for two rows.
+static size_t unfolded_bytes(const struct conv *conv)
+{
+    size_t values = conv->fold > 1 ? (size_t)(conv->in[1] * conv->channels / 2) : 0;
+    return (values * sizeof(int16_t) + ROW_SLACK + 63) & ~(size_t)63;
+}
+
 size_t conv_input_bytes(const struct conv *conv)
 {
-    return tag_bytes(conv) + (size_t)(conv->ring + 1) * conv->row_bytes;
+    return tag_bytes(conv) + (size_t)(conv->ring + 1) * conv->row_bytes + 2 * unfolded_bytes(conv);
 }
 
 // What padding looks like to the kernel.
@@ -100,13 +107,44 @@ static void prepare_plain(const struct conv_input *input, int64_t row, int64_t f
         interleave_u8(conv, input->x + at, plane, y, count);
 }
 
+// Pairs of pixels of two rows become one pixel each: `pair` values of either row, then zeros.
+static inline __attribute__((always_inline)) void fold(const int16_t *upper, const int16_t *lower,
+                                                       int16_t *y, int64_t count, const size_t pair,
+                                                       const size_t depth)
+{
+    for (; count > 0; count--, upper += pair, lower += pair, y += depth) {
+        memcpy(y, upper, pair * sizeof(*y));
+        memcpy(y + pair, lower, pair * sizeof(*y));
+        memset(y + 2 * pair, 0, (depth - 2 * pair) * sizeof(*y));
+    }
+}
+
+static void prepare_folded(const struct conv_input *input, int64_t row, unsigned char *bytes)
+{
+    const struct conv *conv = input->conv;
+    int64_t width = 2 * conv->in[1], channels = conv->channels / 4;
+    int64_t plane = 2 * conv->in[0] * width;
+    int16_t *y = (int16_t *)(void *)bytes, *rows[2];
+    for (int i = 0; i < 2; i++) {
+        rows[i] = (int16_t *)(void *)(input->unfolded + (size_t)i * unfolded_bytes(conv));
+        conv->kernels->widen_planes(input->x + (2 * row + i) * width, plane, channels, rows[i],
+                                    width, conv->x_zero, conv->x_dtype == SL_I8);
+    }
+    if (channels == 3) // sizes that the compiler knows
+        fold(rows[0], rows[1], y, conv->in[1], 6, CPU_BLOCK);
+    else
+        fold(rows[0], rows[1], y, conv->in[1], 2 * (size_t)channels, (size_t)conv->depth);
+}
+
 static void prepare(const struct conv_input *input, int64_t row, unsigned char *y)
 {
     const struct conv *conv = input->conv;
     size_t pixel = (size_t)conv->depth * conv_formats[conv->kind].x_element;
     int64_t left = conv->pad[1] < conv->columns ? conv->pad[1] : conv->columns;
     int64_t count = conv->columns - left < conv->in[1] ? conv->columns - left : conv->in[1];
-    if (conv->x_layout == CPU_NHWC)
+    if (conv->fold > 1)
+        prepare_folded(input, row, y + (size_t)left * pixel);
+    else if (conv->x_layout == CPU_NHWC)
         prepare_nhwc(input, row, 0, count, y + (size_t)left * pixel);
     else
         prepare_plain(input, row, 0, count, y + (size_t)left * pixel);
@@ -135,9 +173,12 @@ struct conv_input conv_input_begin(const struct conv *conv, const struct conv_me
     unsigned char *scratch = memory->scratch;
     int64_t depth = conv->x_layout == CPU_NHWC ? conv->padded : conv->channels;
     size_t picture = (size_t)(conv->in[0] * conv->in[1] * depth) * sl_dtype_size(conv->x_dtype);
-    struct conv_input input = {conv, x + (size_t)n * picture, (int64_t *)memory->scratch,
+    struct conv_input input = {conv,
+                               x + (size_t)n * picture,
+                               (int64_t *)memory->scratch,
                                scratch + tag_bytes(conv),
-                               scratch + tag_bytes(conv) + conv->row_bytes};
+                               scratch + tag_bytes(conv) + conv->row_bytes,
+                               scratch + conv_input_bytes(conv) - 2 * unfolded_bytes(conv)};
     for (int64_t i = 0; i < conv->ring; i++)
         input.tags[i] = -1;
     fill_padding(conv, input.padding, conv->columns);

@@ -6,10 +6,8 @@ const struct conv_format conv_formats[CONV_KINDS] = {
     [CONV_S16] = {2, 2, 2, 4},           [CONV_DOT] = {4, 1, 1, 4},
     [CONV_SDOT] = {4, 1, 1, 4},          [CONV_MATRIX] = {8, 1, 1, 2},
     [CONV_F32] = {1, 4, 4, 0},           [CONV_DEPTHWISE] = {1, 2, 2, 1},
-    [CONV_DEPTHWISE_F32] = {1, 4, 4, 0}, [CONV_WINOGRAD] = {2, 2, 2, 4},
+    [CONV_DEPTHWISE_F32] = {1, 4, 4, 0}, [CONV_WINOGRAD] = {2, 2, 2, 2},
 };
-
-#define ROW_SLACK ((size_t)256)
 
 static int64_t round_up(int64_t value, int64_t to)
 {

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 
 // A share of the output rows; Winograd's come in tiles.
 static void find_share(const struct conv *conv, uint32_t part, uint32_t parts, int64_t *first,
@@ -41,7 +40,7 @@ static int run_conv(const struct cpu_program *program, const struct cpu_step *st
 
 struct weights {
     const struct sl_tensor *tensor;
-    int64_t per_group, kernel[2];
+    int64_t fold; // of the input that they are for
 };
 
 float cpu_weight(const struct sl_tensor *tensor, int64_t i, int64_t channel)
@@ -57,140 +56,11 @@ float cpu_weight(const struct sl_tensor *tensor, int64_t i, int64_t channel)
 static float weight_at(const void *ctx, int64_t o, int64_t c, int64_t ky, int64_t kx)
 {
     const struct weights *w = ctx;
-    int64_t i = ((o * w->per_group + c) * w->kernel[0] + ky) * w->kernel[1] + kx;
-    return cpu_weight(w->tensor, i, o);
-}
-
-// vpdpbusd takes int8 weights: those that are asymmetric go to the 16-bit kernel.
-static bool weights_are_int8(const struct sl_tensor *w)
-{
-    for (uint32_t i = 0; i < w->quant.count; i++)
-        if (w->quant.zero_point[i] != 0)
-            return false;
-    return w->dtype == SL_I8;
-}
-
-static bool is_integer(const struct cpu_compiler *c, const struct sl_node *node, uint32_t w_axis)
-{
-    const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
-    const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
-    if (!sl_is_8bit(x) || x->quant.count != 1 || !sl_is_8bit(w) || w->quant.count == 0 ||
-        (b && b->dtype != SL_I32))
-        return false;
-    if (w->quant.count > 1 && sl_axis(w->quant.axis, w->rank) != w_axis)
-        return false;
-    return y->quant.count == 1 ? sl_is_8bit(y) : y->dtype == SL_F32;
-}
-
-static bool is_clamp(uint32_t activation)
-{
-    return activation == SL_ACT_NONE || activation == SL_UNARY_RELU || activation == SL_ACT_CLIP;
-}
-
-static bool is_depthwise(const struct sl_node *node, const struct sl_tensor *x,
-                         const struct sl_tensor *y)
-{
-    return node->attrs.conv.group == x->dims[1] && x->dims[1] == y->dims[1] && x->dims[1] > 1;
-}
-
-static enum conv_kind bytes_kind(enum cpu_int8 int8)
-{
-    switch (int8) {
-    case CPU_INT8_DOT:
-        return CONV_DOT;
-    case CPU_INT8_SDOT:
-        return CONV_SDOT;
-    case CPU_INT8_MATRIX:
-        return CONV_MATRIX;
-    default:
-        return CONV_S16;
-    }
-}
-
-bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uint32_t w_axis,
-                   enum conv_kind *kind)
-{
-    const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
-    const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
-    struct cpu_unary unused;
-    if (is_integer(c, node, w_axis)) {
-        *kind = weights_are_int8(w) ? bytes_kind(c->kernels->int8) : CONV_S16;
-        return is_clamp(node->activation.kind) ||
-               (!sl_is_quantised(y) && cpu_real_function(&node->activation, &unused));
-    }
-    *kind = CONV_F32;
-    return (is_clamp(node->activation.kind) || cpu_real_function(&node->activation, &unused)) &&
-           x->dtype == SL_F32 && w->dtype == SL_F32 && y->dtype == SL_F32 &&
-           (!b || b->dtype == SL_F32);
-}
-
-// The sums are larger than those of the plain convolution: they must fit, whatever the input.
-static bool winograd_fits(const struct cpu_compiler *c, const struct sl_node *node)
-{
-    const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
-    const struct sl_tensor *b = cpu_in(c, node, 2);
-    int64_t limit = INT32_MAX / cpu_winograd_scale((uint32_t)node->attrs.conv.stride[0]);
-    int64_t per_output = w->dims[1] * 9;
-    int64_t lowest = (x->dtype == SL_I8 ? -128 : 0) - x->quant.zero_point[0];
-    int64_t highest = lowest + 255;
-    for (int64_t o = 0; o < w->dims[0]; o++) {
-        int64_t bias = b ? ((const int32_t *)b->data)[o] : 0, least = bias, most = bias;
-        for (int64_t i = 0; i < per_output; i++) {
-            int64_t value = (int64_t)cpu_weight(w, o * per_output + i, o);
-            least += value * (value > 0 ? lowest : highest);
-            most += value * (value > 0 ? highest : lowest);
-        }
-        if (llabs(bias) > limit || least < -limit || most > limit)
-            return false;
-    }
-    return true;
-}
-
-// Vector instructions: of a granule's products, of the transforms of a tile of sixteen channels,
-// and what beginning with a position costs, in granules. Weights come from behind the cache for
-// every few tiles; what is saved must be worth that other memory goes through the cache.
-static bool winograd_is_faster(int64_t channels, int64_t outputs, const struct sl_tensor *y,
-                               uint32_t stride)
-{
-    enum { PRODUCT = 4, TRANSFORM = 500, BEGIN = 3, TILES = 24, BYTES_PER_INSTRUCTION = 5 };
-    int64_t positions = (int64_t)cpu_winograd_side(stride) * cpu_winograd_side(stride);
-    int64_t depth = cpu_round_channels(channels), blocks = cpu_round_channels(outputs) / CPU_BLOCK;
-    int64_t tiles = ((y->dims[2] + CPU_WINOGRAD_TILE - 1) / CPU_WINOGRAD_TILE) *
-                    ((y->dims[3] + CPU_WINOGRAD_TILE - 1) / CPU_WINOGRAD_TILE);
-    int64_t products = tiles * PRODUCT * blocks * positions * (depth / 2 + BEGIN);
-    int64_t transforms = tiles * (depth / CPU_BLOCK + blocks) * TRANSFORM;
-    int64_t weights = positions * depth * blocks * CPU_BLOCK * (int64_t)sizeof(int16_t);
-    int64_t reading = (tiles + TILES - 1) / TILES * weights / BYTES_PER_INSTRUCTION;
-    int64_t plain = PRODUCT * blocks * y->dims[2] * y->dims[3] * ((9 * channels + 1) / 2);
-    return (products + transforms + reading) * 10 < plain * 9;
-}
-
-static bool suits_winograd(const struct cpu_compiler *c, const struct sl_node *node)
-{
-    const struct sl_conv_attrs *attrs = &node->attrs.conv;
-    const struct sl_tensor *w = cpu_in(c, node, 1), *y = cpu_out(c, node);
-    return attrs->group == 1 && w->dims[2] == 3 && w->dims[3] == 3 && attrs->stride[0] <= 2 &&
-           attrs->stride[1] == attrs->stride[0] && attrs->dilation[0] == 1 &&
-           attrs->dilation[1] == 1 &&
-           winograd_is_faster(w->dims[1], w->dims[0], y, (uint32_t)attrs->stride[0]) &&
-           winograd_fits(c, node);
-}
-
-static bool choose_kind(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
-{
-    const struct sl_tensor *x = cpu_in(c, node, 0), *w = cpu_in(c, node, 1);
-    const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
-    if (!w->data || (b && !b->data) || !cpu_fits_nhwc(x) || !cpu_fits_nhwc(y) ||
-        sl_elements(y) == 0 || sl_elements(w) == 0 || sl_elements(x) == 0)
-        return false;
-    if (!cpu_conv_kind(c, node, 0, &conv->kind))
-        return false;
-    if (is_depthwise(node, x, y))
-        conv->kind = conv->kind == CONV_F32 ? CONV_DEPTHWISE_F32 : CONV_DEPTHWISE;
-    if (conv->kind == CONV_S16 && c->kernels->int8 == CPU_INT8_WINOGRAD && suits_winograd(c, node))
-        conv->kind = CONV_WINOGRAD;
-    // Packed densely, most weights of many groups would be zero.
-    return conv_is_depthwise(conv->kind) || node->attrs.conv.group <= 8;
+    const int64_t *dims = w->tensor->dims;
+    int64_t place = c / dims[1];
+    ky = ky * w->fold + place / w->fold;
+    kx = kx * w->fold + place % w->fold;
+    return cpu_weight(w->tensor, ((o * dims[1] + c % dims[1]) * dims[2] + ky) * dims[3] + kx, o);
 }
 
 static void set_geometry(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
@@ -200,19 +70,19 @@ static void set_geometry(struct cpu_compiler *c, const struct sl_node *node, str
     conv->kernels = c->kernels;
     conv->n = x->dims[0];
     conv->group = attrs->group;
-    conv->channels = x->dims[1];
-    conv->padded = cpu_round_channels(x->dims[1]);
+    conv->channels = x->dims[1] * conv->fold * conv->fold;
+    conv->padded = cpu_round_channels(conv->channels);
     conv->out_channels = y->dims[1];
     conv->x_dtype = x->dtype;
     conv->x_zero = sl_is_quantised(x) ? x->quant.zero_point[0] : 0;
     conv->y_element = sl_dtype_size(y->dtype);
     for (int i = 0; i < 2; i++) {
-        conv->in[i] = x->dims[2 + i];
+        conv->in[i] = x->dims[2 + i] / conv->fold;
         conv->out[i] = y->dims[2 + i];
-        conv->kernel[i] = attrs->kernel[i];
-        conv->stride[i] = attrs->stride[i];
+        conv->kernel[i] = attrs->kernel[i] / conv->fold;
+        conv->stride[i] = attrs->stride[i] / conv->fold;
         conv->dilation[i] = attrs->dilation[i];
-        conv->pad[i] = attrs->pad[i];
+        conv->pad[i] = attrs->pad[i] / conv->fold;
     }
 }
 
@@ -297,7 +167,7 @@ static void set_epilogue(const struct sl_node *node, const struct sl_tensor *y, 
         e->low = activation->alpha;
         e->high = activation->beta;
     }
-    conv->activates = !is_clamp(activation->kind);
+    conv->activates = !conv_clamps(activation->kind);
     if (conv->activates)
         cpu_real_function(activation, &conv->after);
 }
@@ -358,8 +228,8 @@ static uint32_t take_sum(struct cpu_compiler *c, const struct sl_node *node, str
 static int want_values(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
 {
     uint32_t other = SL_NO_TENSOR, output = take_sum(c, node, conv, &other);
-    bool direct = conv->channels <= 4 && !conv_is_depthwise(conv->kind) &&
-                  cpu_has(c, node->inputs[0], CPU_PLAIN);
+    bool direct = conv->fold > 1 || (conv->channels <= 4 && !conv_is_depthwise(conv->kind) &&
+                                     cpu_has(c, node->inputs[0], CPU_PLAIN));
     conv->x_layout = direct ? CPU_PLAIN : CPU_NHWC;
     conv->residual = CPU_NONE;
     int status = cpu_want(c, node->inputs[0], conv->x_layout, &conv->x);
@@ -408,13 +278,12 @@ int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node)
     struct conv *conv = cpu_take(c, 1, sizeof(*conv));
     if (!conv)
         return cpu_no_memory(c);
-    if (!choose_kind(c, node, conv))
+    if (!conv_choose(c, node, conv))
         return 0;
     set_geometry(c, node, conv);
     if (!conv_layout(conv))
         return 0;
-    const struct weights w = {
-        cpu_in(c, node, 1), conv->channels / conv->group, {conv->kernel[0], conv->kernel[1]}};
+    const struct weights w = {cpu_in(c, node, 1), conv->fold};
     int status = cpu_conv_constants(c, node, conv, weight_at, &w);
     return status ? status : add_step(c, node, conv);
 }

@@ -97,6 +97,8 @@ static struct conv_shape random_conv(struct network *net, uint32_t x)
                            .relu = (uint32_t)random_in(r, 0, 1)};
     if (random_in(r, 0, 2) == 0) // the kind that Winograd's convolution takes
         s.kernel = 3, s.stride = random_in(r, 1, 2), s.dilation = 1;
+    if (dims[1] <= 4 && random_in(r, 0, 1) == 0) // a detector's first layer, which is folded
+        s.kernel = 6, s.stride = 2, s.dilation = 1;
     s.pad = random_in(r, 0, s.kernel);
     int64_t extent = (s.kernel - 1) * s.dilation + 1;
     if (extent > dims[2] + 2 * s.pad || extent > dims[3] + 2 * s.pad)
@@ -332,6 +334,33 @@ static void test_real_networks(void **state)
     check_many(SL_F32, rounds(29));
 }
 
+// First layers of detectors, whose pixels are folded where their number is even.
+static void test_first_layers(void **state)
+{
+    (void)state;
+    for (int i = 0; i < rounds(30); i++) {
+        struct network net;
+        uint64_t seed = 777000u + (uint64_t)i;
+        network_begin(&net, seed);
+        struct random *r = &net.random;
+        uint32_t x = add_map(&net, i % 2 ? SL_I8 : SL_U8, random_in(r, 1, 2), random_in(r, 1, 5),
+                             random_in(r, 8, 40), random_in(r, 8, 40));
+        set_quant(&net, x, 0.05f, (int32_t)random_in(r, 0, 100));
+        add_input(&net, x);
+        struct conv_shape shape = {.outputs = random_in(r, 1, 40),
+                                   .kernel = 6,
+                                   .stride = 2,
+                                   .dilation = 1,
+                                   .pad = random_in(r, 0, 3),
+                                   .group = 1,
+                                   .relu = 1};
+        add_output(&net, add_conv(&net, x, &shape));
+        check_network(&net, "cpu", seed);
+        check_network(&net, "cpu,threads=3,int8=winograd", seed);
+        network_end(&net);
+    }
+}
+
 // Rows times a constant matrix: Gemm with either orientation, MatMul.
 static void product_network(struct network *net, uint64_t seed, uint32_t dtype)
 {
@@ -460,9 +489,9 @@ static void test_mutated_networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uint8_networks),   cmocka_unit_test(test_int8_networks),
-        cmocka_unit_test(test_real_networks),    cmocka_unit_test(test_products),
-        cmocka_unit_test(test_mutated_networks),
+        cmocka_unit_test(test_uint8_networks), cmocka_unit_test(test_int8_networks),
+        cmocka_unit_test(test_first_layers),   cmocka_unit_test(test_real_networks),
+        cmocka_unit_test(test_products),       cmocka_unit_test(test_mutated_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,9 +36,10 @@
 #define DEFINE_ROW(name, tile, most)                                                               \
     void name(const struct cpu_conv_row *row)                                                      \
     {                                                                                              \
-        int64_t left = (row->pixels + (most)-1) / (most);                                          \
-        for (int64_t first = 0, count; left > 0; left--, first += count) {                         \
-            count = (row->pixels - first + left - 1) / left;                                       \
+        int64_t tiles = (row->pixels + (most)-1) / (most);                                         \
+        int64_t least = tiles ? row->pixels / tiles : 0, more = row->pixels - least * tiles;       \
+        for (int64_t first = 0, count; tiles > 0; tiles--, more--, first += count) {               \
+            count = least + (more > 0);                                                            \
             switch (count) {                                                                       \
                 TILES_UP_TO_##most(tile)                                                           \
             }                                                                                      \
