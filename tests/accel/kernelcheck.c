@@ -42,6 +42,10 @@ struct kernel {
     void (*check)(struct round *round, struct guard *guard);
     uint32_t whole;
 };
+#if defined(SL_BROKEN)
+#include "tests/accel/broken.h"
+#endif
+
 #define WHOLE(isa) ((isa) == CPU_AMX ? CPU_AMX_TILE : 1)
 
 #if defined(SL_SIMDE)
@@ -68,6 +72,11 @@ static const struct kernel kernels[] = {
      (kernel_fn *)cpu_conv_dot_avx512vnni_simde, check_conv_dot, 1},
     {"conv_dot", "cpu_conv_dot_amx (model)", CPU_AVX2, (kernel_fn *)cpu_conv_dot_amx_model,
      check_conv_dot_tiles, CPU_AMX_TILE},
+#endif
+#if defined(SL_BROKEN)
+#define BROKEN(slot, function) {#slot, #function, CPU_C, (kernel_fn *)function, check_##slot, 1},
+    BROKEN_KERNELS(BROKEN)
+#undef BROKEN
 #endif
 };
 #define N_KERNELS (sizeof(kernels) / sizeof(*kernels))
@@ -249,9 +258,13 @@ static bool set_value(struct options *options, const char *option, const char *v
 static int parse(struct options *options, int argc, char **argv)
 {
     static const char *const with_value[] = {"--seed", "--rounds", "--isa", "--best"};
-    int i = 1;
-    for (; i < argc && argv[i][0] == '-'; i++) {
+    options->names = argv; // they move to the front
+    for (int i = 1; i < argc; i++) {
         bool takes_value = false;
+        if (argv[i][0] != '-') {
+            options->names[options->n_names++] = argv[i];
+            continue;
+        }
         for (size_t k = 0; k < sizeof(with_value) / sizeof(*with_value); k++)
             takes_value |= strcmp(argv[i], with_value[k]) == 0;
         if (strcmp(argv[i], "--bench") == 0)
@@ -266,8 +279,6 @@ static int parse(struct options *options, int argc, char **argv)
             return usage("bad value", argv[i + 1]);
         i += takes_value;
     }
-    options->names = argv + i;
-    options->n_names = argc - i;
     return 0;
 }
 
