@@ -15,6 +15,7 @@
 
 struct device {
     uint32_t n_threads;
+    struct cpu_affinity affinity;
     enum cpu_isa isa;
     int int8; // enum cpu_int8, -1: what is best for the instruction set
     struct cpu_threads *threads;
@@ -44,6 +45,11 @@ static int option_threads(struct device *device, const char *value, struct sl_er
                             MAX_THREADS, value);
     device->n_threads = (uint32_t)threads;
     return 0;
+}
+
+static int option_affinity(struct device *device, const char *value, struct sl_error *error)
+{
+    return cpu_affinity_parse(value, &device->affinity, error);
 }
 
 static int option_isa(struct device *device, const char *value, struct sl_error *error)
@@ -76,7 +82,10 @@ static int option_int8(struct device *device, const char *value, struct sl_error
 static const struct {
     const char *key;
     int (*set)(struct device *device, const char *value, struct sl_error *error);
-} option_table[] = {{"threads", option_threads}, {"isa", option_isa}, {"int8", option_int8}};
+} option_table[] = {{"threads", option_threads},
+                    {"affinity", option_affinity},
+                    {"isa", option_isa},
+                    {"int8", option_int8}};
 
 static int set_option(struct device *device, char *text, struct sl_error *error)
 {
@@ -87,8 +96,8 @@ static int set_option(struct device *device, char *text, struct sl_error *error)
     for (size_t i = 0; i < sizeof(option_table) / sizeof(*option_table); i++)
         if (strcmp(option_table[i].key, text) == 0)
             return option_table[i].set(device, equals + 1, error);
-    return sl_error_set(error, -EINVAL, "option '%s' is not known, there are: threads, isa, int8",
-                        text);
+    return sl_error_set(error, -EINVAL,
+                        "option '%s' is not known, there are: threads, affinity, isa, int8", text);
 }
 
 static int parse_options(struct device *device, const char *options, struct sl_error *error)
@@ -128,7 +137,7 @@ static int cpu_open(const struct sl_host *host, const char *name, const char *op
     device->int8 = -1;
     int status = parse_options(device, options, error);
     if (status == 0)
-        status = cpu_threads_start(device->n_threads, &device->threads, error);
+        status = cpu_threads_start(device->n_threads, &device->affinity, &device->threads, error);
     if (status) {
         free(device);
         return status;

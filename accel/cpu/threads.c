@@ -132,7 +132,23 @@ static void stop_first(struct cpu_threads *threads, uint32_t started)
     free(threads);
 }
 
-int cpu_threads_start(uint32_t count, struct cpu_threads **out, struct sl_error *error)
+static int start_worker(struct worker *worker, const struct cpu_affinity *affinity)
+{
+    pthread_attr_t attributes;
+    int status = pthread_attr_init(&attributes);
+    if (status)
+        return status;
+    if (affinity->limited)
+        status = pthread_attr_setaffinity_np(&attributes, sizeof(affinity->processors),
+                                             &affinity->processors);
+    if (status == 0)
+        status = pthread_create(&worker->thread, &attributes, work, worker);
+    pthread_attr_destroy(&attributes);
+    return status;
+}
+
+int cpu_threads_start(uint32_t count, const struct cpu_affinity *affinity, struct cpu_threads **out,
+                      struct sl_error *error)
 {
     *out = NULL;
     if (count == 1)
@@ -147,7 +163,7 @@ int cpu_threads_start(uint32_t count, struct cpu_threads **out, struct sl_error 
     for (uint32_t i = 1; i < count; i++) {
         threads->workers[i].threads = threads;
         threads->workers[i].part = i;
-        int status = pthread_create(&threads->workers[i].thread, NULL, work, &threads->workers[i]);
+        int status = start_worker(&threads->workers[i], affinity);
         if (status) {
             stop_first(threads, i);
             return sl_error_set(error, -status, "thread %u of %u cannot be started", i, count);

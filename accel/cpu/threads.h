@@ -5,6 +5,7 @@
 #ifndef SL_ACCEL_CPU_THREADS_H
 #define SL_ACCEL_CPU_THREADS_H
 
+#include "accel/cpu/affinity.h"
 #include "accel/error.h"
 
 #include <stdint.h>
@@ -13,8 +14,10 @@ struct cpu_threads;
 
 typedef int (*cpu_part)(void *ctx, uint32_t part, uint32_t parts, struct sl_error *error);
 
-// `count` includes the caller's thread. NULL with count 1: everything runs in the caller.
-int cpu_threads_start(uint32_t count, struct cpu_threads **out, struct sl_error *error);
+// `count` includes the caller's thread, which stays where it is; the others use the processors that
+// `affinity` names. NULL with count 1: everything runs in the caller.
+int cpu_threads_start(uint32_t count, const struct cpu_affinity *affinity, struct cpu_threads **out,
+                      struct sl_error *error);
 void cpu_threads_stop(struct cpu_threads *threads); // NULL is fine
 uint32_t cpu_threads_count(const struct cpu_threads *threads);
 // Returns when all parts are done: 0, or the status and message of the lowest part that failed.

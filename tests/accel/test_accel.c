@@ -41,6 +41,13 @@ static void test_configuration_refusals(void **state)
     assert_open_refused("cpu,threads=0", -EINVAL, "expected 1 to 64, found '0'");
     assert_open_refused("cpu,threads=2x", -EINVAL, "found '2x'");
     assert_open_refused("cpu,threads=-1", -EINVAL, "found '-1'");
+    assert_open_refused("cpu,affinity=", -EINVAL, "expected processors as in 0-3 or 0-1+6");
+    assert_open_refused("cpu,affinity=1-0", -EINVAL, "found '1-0'");
+    assert_open_refused("cpu,affinity=0+", -EINVAL, "found '0+'");
+    assert_open_refused("cpu,affinity=0-", -EINVAL, "found '0-'");
+    assert_open_refused("cpu,affinity=+0", -EINVAL, "found '+0'");
+    assert_open_refused("cpu,affinity=99999999999999999999", -EINVAL, "expected processors");
+    assert_open_refused("cpu,affinity=1023", -EINVAL, "may not use processor 1023");
     assert_open_refused("cpu,isa=mmx", -EINVAL, "expected one of c");
     assert_open_refused("cpu,", -EINVAL, "no options behind the comma");
     assert_open_refused("cpu,threads=1,", -EINVAL, "option '': expected KEY=VALUE");
