@@ -2,7 +2,9 @@
 #include "accel/accel.h"
 
 #include "accel/graph_check.h"
+#include "accel/inner.h"
 #include "accel/registry.h"
+#include "accel/tensors.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,42 +26,9 @@ struct sl_program {
     void *program;
     uint32_t n_inputs, n_outputs;
     struct sl_buffer *buffers; // inputs, then outputs
+    struct sl_tensors shared;  // where they live if the back end wants a memfd
     bool in_flight;            // the last run timed out and may still be going on
 };
-
-// BACKEND[:DEVICE][,OPTIONS]
-struct config {
-    size_t name_length;
-    char device[64];
-    const char *options;
-};
-
-static int parse_config(const char *text, struct config *out, struct sl_error *error)
-{
-    struct sl_accel_status room;
-    if (!text || !*text)
-        return sl_error_set(error, -EINVAL,
-                            "accelerator: empty, expected BACKEND[:DEVICE][,KEY=VALUE…]");
-    if (strlen(text) >= sizeof(room.wanted))
-        return sl_error_set(error, -EINVAL, "accelerator: '%.20s…' has %zu characters, at most %zu",
-                            text, strlen(text), sizeof(room.wanted) - 1);
-    size_t head = strcspn(text, ",");
-    out->name_length = strcspn(text, ":,");
-    if (text[head] && !text[head + 1])
-        return sl_error_set(error, -EINVAL, "accelerator '%s': no options behind the comma", text);
-    out->options = text[head] ? text + head + 1 : "";
-    out->device[0] = '\0';
-    if (out->name_length == head)
-        return 0;
-    size_t length = head - out->name_length - 1;
-    if (length == 0 || length >= sizeof(out->device))
-        return sl_error_set(error, -EINVAL,
-                            "accelerator '%s': the device has %zu characters, expected 1 to %zu",
-                            text, length, sizeof(out->device) - 1);
-    memcpy(out->device, text + out->name_length + 1, length);
-    out->device[length] = '\0';
-    return 0;
-}
 
 static void read_health(struct sl_accel *accel)
 {
@@ -73,31 +42,21 @@ static void read_health(struct sl_accel *accel)
 
 int sl_accel_open(const char *config, struct sl_accel **out, struct sl_error *error)
 {
-    struct config parsed;
-    int status = parse_config(config, &parsed, error);
-    if (status)
-        return status;
-    const struct sl_backend *backend = sl_registry_find(config, parsed.name_length);
-    if (!backend) {
-        char names[256];
-        sl_registry_names(names, sizeof(names));
-        return sl_error_set(error, -ENOENT, "accelerator '%s': no back end '%.*s', there are: %s",
-                            config, (int)parsed.name_length, config, names);
-    }
     struct sl_accel *accel = calloc(1, sizeof(*accel));
+    struct sl_inner inner;
     if (!accel)
         return sl_error_set(error, -ENOMEM, "accelerator '%s': no memory", config);
-    accel->backend = backend;
-    status = backend->open(&sl_host, parsed.device[0] ? parsed.device : "0", parsed.options,
-                           &accel->device, error);
+    int status = sl_inner_open(&sl_host, config, &inner, error);
     if (status) {
         free(accel);
-        return sl_error_prefix(error, status, "accelerator '%s'", config);
+        return status;
     }
+    accel->backend = inner.backend;
+    accel->device = inner.device;
     pthread_mutex_init(&accel->device_lock, NULL);
     pthread_mutex_init(&accel->status_lock, NULL);
     strcpy(accel->status.wanted, config);
-    strcpy(accel->status.actual, backend->name);
+    strcpy(accel->status.actual, accel->backend->name);
     read_health(accel);
     *out = accel;
     return 0;
@@ -120,9 +79,20 @@ void sl_accel_status(struct sl_accel *accel, struct sl_accel_status *out)
         read_health(accel);
         pthread_mutex_unlock(&accel->device_lock);
     }
+    struct sl_standing standing = {.struct_size = sizeof(standing)};
+    if (accel->backend->standing)
+        accel->backend->standing(accel->device, &standing);
     pthread_mutex_lock(&accel->status_lock);
     *out = accel->status;
     pthread_mutex_unlock(&accel->status_lock);
+    if (accel->backend->standing) {
+        memcpy(out->actual, standing.actual, sizeof(out->actual));
+        memcpy(out->reason, standing.reason, sizeof(out->reason));
+        out->steps = standing.steps;
+        out->fallbacks = standing.fallbacks;
+        out->checks = standing.checks;
+        out->alarms = standing.alarms;
+    }
 }
 
 static int make_buffer(struct sl_buffer *buffer, uint64_t bytes, struct sl_error *error)
@@ -144,7 +114,11 @@ static int bind_tensor(struct sl_program *program, uint32_t i, const struct sl_g
     uint32_t index = input ? i : i - program->n_inputs;
     const struct sl_tensor *tensor =
         &graph->tensors[input ? graph->inputs[index] : graph->outputs[index]];
-    int status = make_buffer(&program->buffers[i], tensor->bytes, error);
+    int status = 0;
+    if (program->shared.map)
+        program->buffers[i] = program->shared.buffers[i];
+    else
+        status = make_buffer(&program->buffers[i], tensor->bytes, error);
     if (status)
         return status;
     return (input ? backend->bind_input : backend->bind_output)(
@@ -159,7 +133,11 @@ static int load(struct sl_program *program, const struct sl_graph *graph, struct
         return sl_error_set(error, -ENOMEM, "no memory");
     program->n_inputs = graph->n_inputs;
     program->n_outputs = graph->n_outputs;
-    int status = accel->backend->compile(accel->device, graph, &program->program, error);
+    int status = accel->backend->traits & SL_TRAIT_MEMFD
+                     ? sl_tensors_new(graph, &program->shared, error)
+                     : 0;
+    if (status == 0)
+        status = accel->backend->compile(accel->device, graph, &program->program, error);
     for (uint32_t i = 0; status == 0 && i < graph->n_inputs + graph->n_outputs; i++)
         status = bind_tensor(program, i, graph, error);
     return status;
@@ -196,7 +174,9 @@ void sl_accel_unload(struct sl_program *program)
         accel->backend->release(accel->device, program->program);
     pthread_mutex_unlock(&accel->device_lock);
     for (uint32_t i = 0; program->buffers && i < program->n_inputs + program->n_outputs; i++)
-        free(program->buffers[i].data);
+        if (!program->shared.map)
+            free(program->buffers[i].data);
+    sl_tensors_free(&program->shared);
     free(program->buffers);
     free(program);
 }

@@ -36,11 +36,12 @@ int sl_accel_open(const char *config, struct sl_accel **out, struct sl_error *er
 void sl_accel_close(struct sl_accel *accel); // unload its programs first; NULL is fine
 
 struct sl_accel_status {
-    char wanted[128]; // the configuration string
+    char wanted[256]; // the configuration string
     char actual[64];  // the back end that ran last
     char reason[128]; // why actual is not what was wanted; empty if it is
     uint64_t runs, timeouts, failures;
     struct sl_device_health health;
+    uint64_t steps, fallbacks, checks, alarms; // as in struct sl_standing
 };
 void sl_accel_status(struct sl_accel *accel, struct sl_accel_status *out);
 

@@ -75,6 +75,26 @@ struct sl_footprint {
     uint64_t left_out;    // of them: products with weights that are zero
 };
 
+// Which back end answers at the moment, and what happened on the way there. For back ends that are
+// made of others.
+struct sl_standing {
+    uint32_t struct_size;
+    uint32_t reserved;
+    char actual[64];    // what ran last, "isolated:cpu"
+    char reason[128];   // why that is not the first choice; empty if it is
+    uint64_t steps;     // changes of what answers, since open
+    uint64_t fallbacks; // runs that another than the first choice answered
+    uint64_t checks;    // runs compared with the last choice's
+    uint64_t alarms;    // of them: too different
+};
+
+// What a back end wants or promises, as bits of `traits`.
+// Tensors in a memfd (SL_MEMORY_MEMFD), where it would otherwise have to copy or refuse them.
+#define SL_TRAIT_MEMFD 1u
+// `submit` and `wait` return in time whatever the hardware does, and once `wait` has failed and
+// a second `wait` has returned 0, nothing touches the buffers.
+#define SL_TRAIT_PUNCTUAL 2u
+
 struct sl_backend {
     uint32_t abi; // SL_ACCEL_ABI
     uint32_t struct_size;
@@ -118,6 +138,11 @@ struct sl_backend {
     uint32_t (*profile)(void *device, void *program, struct sl_profile *rows, uint32_t max);
     // Default: nothing is known.
     void (*footprint)(void *device, void *program, struct sl_footprint *out);
+
+    uint32_t traits; // SL_TRAIT_…; default: none
+    uint32_t reserved;
+    // Any thread. Default: the back end itself answers, for no reason.
+    void (*standing)(void *device, struct sl_standing *out);
 };
 
 // The one exported symbol. Returns NULL if the plug-in cannot serve `host_abi`.

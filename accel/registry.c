@@ -3,6 +3,7 @@
 
 #include "accel/accel.h"
 #include "accel/cpu/cpu.h"
+#include "accel/fault/fault.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -43,8 +44,10 @@ static void add(const struct sl_backend *backend)
 
 static void add_built_in(void)
 {
-    if (n_backends == 0)
-        add(&sl_cpu_backend);
+    if (n_backends > 0)
+        return;
+    add(&sl_cpu_backend);
+    add(&sl_fault_backend);
 }
 
 static const char *missing_member(const struct sl_backend *b)

@@ -296,4 +296,5 @@ const struct sl_backend sl_cpu_backend = {
     .program_bytes = cpu_program_bytes,
     .profile = cpu_profile,
     .footprint = cpu_footprint,
+    .traits = SL_TRAIT_PUNCTUAL,
 };

@@ -28,7 +28,11 @@ PIN(struct sl_profile, macs, 24);
 PIN_SIZE(struct sl_footprint, 40);
 PIN(struct sl_footprint, left_out, 32);
 
-PIN_SIZE(struct sl_backend, 136);
+PIN_SIZE(struct sl_standing, 232);
+PIN(struct sl_standing, reason, 72);
+PIN(struct sl_standing, alarms, 224);
+
+PIN_SIZE(struct sl_backend, 152);
 PIN(struct sl_backend, name, 8);
 PIN(struct sl_backend, probe, 24);
 PIN(struct sl_backend, open, 32);
@@ -44,6 +48,8 @@ PIN(struct sl_backend, reset, 104);
 PIN(struct sl_backend, program_bytes, 112);
 PIN(struct sl_backend, profile, 120);
 PIN(struct sl_backend, footprint, 128);
+PIN(struct sl_backend, traits, 136);
+PIN(struct sl_backend, standing, 144);
 
 PIN_SIZE(struct sl_quant, 24);
 PIN(struct sl_quant, scale, 8);

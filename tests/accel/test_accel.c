@@ -26,12 +26,12 @@ static void assert_open_refused(const char *config, int status, const char *part
 static void test_configuration_refusals(void **state)
 {
     (void)state;
-    char text[200];
+    char text[300];
     memset(text, 'x', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
     assert_open_refused("", -EINVAL, "empty");
     assert_open_refused(NULL, -EINVAL, "empty");
-    assert_open_refused(text, -EINVAL, "199 characters");
+    assert_open_refused(text, -EINVAL, "299 characters");
     assert_open_refused("npu", -ENOENT, "no back end 'npu', there are: cpu");
     assert_open_refused("cp", -ENOENT, "no back end 'cp'");
     assert_open_refused("cpu:", -EINVAL, "device has 0 characters");
