@@ -24,6 +24,7 @@ struct cpu_compiler {
 // Lowers one node: 1 done, 0 not for this one, negative errno.
 typedef int (*cpu_lower)(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_conv_transpose(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_product(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_function(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node);

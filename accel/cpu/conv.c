@@ -68,8 +68,7 @@ static void compute_block(const struct conv *conv, const struct band *band, int6
                                .pixels = conv->out[1],
                                .weights = weights->weights,
                                .epilogue = &epilogue,
-                               .y_step = (size_t)conv->out_padded * conv->y_element};
-    size_t row_bytes = (size_t)conv->out[1] * row.y_step;
+                               .y_step = conv->y_step};
     epilogue.bias = conv->bias ? conv->bias + first : NULL;
     epilogue.bias_real = conv->bias_real ? conv->bias_real + first : NULL;
     epilogue.multiplier = conv->multiplier ? conv->multiplier + first : NULL;
@@ -77,9 +76,9 @@ static void compute_block(const struct conv *conv, const struct band *band, int6
     epilogue.residual_step = row.y_step;
     for (int64_t i = 0; i < band->rows; i++) {
         row.runs = band->runs[i];
-        row.y = band->y + (size_t)i * row_bytes + (size_t)first * conv->y_element;
+        row.y = band->y + (size_t)i * conv->y_row + (size_t)first * conv->y_element;
         if (band->residual)
-            epilogue.residual = band->residual + (size_t)i * row_bytes + first;
+            epilogue.residual = band->residual + (size_t)i * conv->y_row + first;
         if (conv_is_depthwise(conv->kind)) {
             shift_runs(conv, band->runs[i], block, shifted);
             row.runs = shifted;
@@ -110,10 +109,9 @@ void conv_rows(const struct conv *conv, const struct conv_memory *memory, int64_
     unsigned char *y = memory->y;
     const unsigned char *residual = memory->residual;
     struct conv_input input = conv_input_begin(conv, memory, n);
-    size_t row_bytes = (size_t)(conv->out[1] * conv->out_padded) * conv->y_element;
     struct band band;
     for (int64_t oy = first; oy < end; oy += band.rows) {
-        size_t at = (size_t)(n * conv->out[0] + oy) * row_bytes;
+        size_t at = conv->y_first + (size_t)n * conv->y_picture + (size_t)oy * conv->y_row;
         band.rows = conv->band < end - oy ? conv->band : end - oy;
         band.y = y + at;
         band.residual = residual ? residual + at : NULL;

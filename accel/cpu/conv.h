@@ -68,6 +68,8 @@ struct conv {
     int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad[2];
     int64_t out_channels, blocks, out_padded;
     uint32_t y_element;
+    // Bytes from output to output, row to row, picture to picture, and where the first one stands.
+    size_t y_step, y_row, y_picture, y_first;
 
     bool merged;      // the taps of a kernel row stand side by side: one run
     int64_t depth;    // values of one prepared pixel
@@ -152,6 +154,8 @@ bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uin
 // Packs the weights and sets bias, multipliers and bounds.
 int cpu_conv_constants(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv,
                        conv_weight weight, const void *ctx);
+// Adds the step that computes conv->y from conv->x.
+int cpu_conv_step(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv);
 // Element i of a constant tensor, centred on its zero point.
 float cpu_weight(const struct sl_tensor *tensor, int64_t i, int64_t channel);
 

@@ -144,6 +144,5 @@ bool conv_choose(const struct cpu_compiler *c, const struct sl_node *node, struc
         conv->kind = CONV_WINOGRAD;
     else
         conv->fold = 1;
-    // Packed densely, most weights of many groups would be zero.
-    return conv_is_depthwise(conv->kind) || node->attrs.conv.group <= 8;
+    return true;
 }

@@ -59,6 +59,11 @@ bool conv_layout(struct conv *conv)
     conv->row_bytes = conv_row_bytes(conv);
     conv->blocks = round_up(conv->out_channels, CPU_BLOCK) / CPU_BLOCK;
     conv->out_padded = conv->blocks * CPU_BLOCK;
+    if (conv->y_step == 0) { // dense
+        conv->y_step = (size_t)conv->out_padded * conv->y_element;
+        conv->y_row = (size_t)conv->out[1] * conv->y_step;
+        conv->y_picture = (size_t)conv->out[0] * conv->y_row;
+    }
     conv->block_bytes =
         (size_t)conv->n_runs * conv->run_length * (size_t)granule * CPU_BLOCK * format->w_element;
     conv->band = choose_band(conv, reach);

@@ -97,18 +97,33 @@ static void keep(struct packing *packing, uint32_t run, uint32_t first, uint32_t
         packing->segments[packing->n_segments++] = (struct cpu_segment){run, first, length};
 }
 
+// Do the outputs of the block read the granule's channels? Real weights are never left out for
+// their value, as zero times infinity is not zero, but those of other groups are none.
+static bool belongs(const struct conv *conv, int64_t block, uint32_t granule)
+{
+    if (conv->kind != CONV_F32 || conv->group == 1)
+        return true;
+    int64_t last = (block + 1) * CPU_BLOCK - 1;
+    last = last < conv->out_channels ? last : conv->out_channels - 1;
+    int64_t outputs = conv->out_channels / conv->group;
+    int64_t group = granule % conv->depth / (conv->channels / conv->group);
+    return group >= block * CPU_BLOCK / outputs && group <= last / outputs;
+}
+
 // Finds the units that are not zero and moves them together.
-static void leave_out(const struct conv *conv, unsigned char *packed, struct packing *packing)
+static void leave_out(const struct conv *conv, int64_t block, unsigned char *packed,
+                      struct packing *packing)
 {
     const struct conv_format *format = &conv_formats[conv->kind];
     size_t granule = (size_t)format->granule * CPU_BLOCK * format->w_element;
-    uint32_t unit = conv->unit ? conv->unit : conv->run_length;
+    bool grouped = conv->kind == CONV_F32 && conv->group > 1;
+    uint32_t unit = conv->unit ? conv->unit : grouped ? 1 : conv->run_length;
     unsigned char *to = packed;
     for (uint32_t r = 0; r < conv->n_runs; r++)
         for (uint32_t k = 0; k < conv->run_length; k += unit) {
             uint32_t length = conv->run_length - k < unit ? conv->run_length - k : unit;
             const unsigned char *from = packed + ((size_t)r * conv->run_length + k) * granule;
-            if (conv->unit && is_zero(from, length * granule))
+            if ((conv->unit && is_zero(from, length * granule)) || !belongs(conv, block, k))
                 continue;
             memmove(to, from, length * granule);
             to += length * granule;
@@ -116,12 +131,12 @@ static void leave_out(const struct conv *conv, unsigned char *packed, struct pac
         }
 }
 
-static int pack_block(struct cpu_compiler *c, struct conv *conv, unsigned char *packed,
-                      struct packing *packing, struct conv_block *block)
+static int pack_block(struct cpu_compiler *c, struct conv *conv, int64_t number,
+                      unsigned char *packed, struct packing *packing, struct conv_block *block)
 {
     struct region *region = &c->program->region;
     *packing = (struct packing){.segments = packing->segments};
-    leave_out(conv, packed, packing);
+    leave_out(conv, number, packed, packing);
     conv->granules += (uint64_t)conv->n_runs * conv->run_length;
     conv->kept += packing->kept;
     size_t dense = (size_t)conv->n_runs * conv->run_length;
@@ -145,7 +160,7 @@ int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, con
             pack_winograd(conv, b, weight, ctx, packed);
         else
             pack_dense(conv, b, weight, ctx, packed);
-        status = pack_block(c, conv, packed, &packing, &blocks[b]);
+        status = pack_block(c, conv, b, packed, &packing, &blocks[b]);
     }
     free(packed);
     free(packing.segments);

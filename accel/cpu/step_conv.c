@@ -249,11 +249,8 @@ static const char *kernel_name(const struct conv *conv)
     return names[conv->residual != CPU_NONE][conv->kind];
 }
 
-static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
+int cpu_conv_step(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
 {
-    int status = want_values(c, node, conv);
-    if (status)
-        return status;
     size_t bytes = conv_scratch_bytes(conv) * cpu_threads_count(c->program->threads);
     conv->scratch = cpu_new_scratch(c, bytes);
     struct cpu_step *step = cpu_add_step(c, node->name, kernel_name(conv), conv);
@@ -268,7 +265,7 @@ static int add_step(struct cpu_compiler *c, const struct sl_node *node, struct c
     cpu_use(c, conv->scratch);
     if (conv->residual != CPU_NONE)
         cpu_use(c, conv->residual);
-    return 1;
+    return 0;
 }
 
 int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node)
@@ -285,5 +282,9 @@ int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node)
         return 0;
     const struct weights w = {cpu_in(c, node, 1), conv->fold};
     int status = cpu_conv_constants(c, node, conv, weight_at, &w);
-    return status ? status : add_step(c, node, conv);
+    if (status == 0)
+        status = want_values(c, node, conv);
+    if (status == 0)
+        status = cpu_conv_step(c, node, conv);
+    return status ? status : 1;
 }

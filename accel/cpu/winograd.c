@@ -156,9 +156,9 @@ static void transform_output(const struct chunk *chunk, int64_t block)
                                       .plane = (size_t)sums_plane(conv),
                                       .stride = (uint32_t)conv->stride[0],
                                       .epilogue = &epilogue,
-                                      .y_step = (size_t)conv->out_padded * conv->y_element};
+                                      .y_step = conv->y_step,
+                                      .y_row = conv->y_row};
     int64_t column = CPU_WINOGRAD_TILE * chunk->tile;
-    job.y_row = (size_t)conv->out[1] * job.y_step;
     job.pixels = least(conv->out[1] - column, CPU_WINOGRAD_TILE * chunk->tiles);
     epilogue.bias = conv->bias + first;
     epilogue.multiplier = conv->multiplier + first;
@@ -186,9 +186,8 @@ void winograd_rows(const struct conv *conv, const struct conv_memory *memory, in
     struct chunk chunk = {.conv = conv,
                           .v = (int16_t *)(void *)scratch,
                           .m = (int32_t *)(void *)(scratch + transformed_bytes(conv))};
-    size_t row_bytes = (size_t)(conv->out[1] * conv->out_padded) * conv->y_element;
     for (int64_t oy = first; oy < end; oy = chunk.end) {
-        size_t at = (size_t)(n * conv->out[0] + oy) * row_bytes;
+        size_t at = conv->y_first + (size_t)n * conv->y_picture + (size_t)oy * conv->y_row;
         chunk.first = oy;
         chunk.end = least(end, oy + CPU_WINOGRAD_TILE * conv->band);
         chunk.y = y + at;

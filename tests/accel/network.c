@@ -137,33 +137,58 @@ static int64_t out_size(const struct conv_shape *s, int64_t in)
     return (in + 2 * s->pad - (s->kernel - 1) * s->dilation - 1) / s->stride + 1;
 }
 
-uint32_t add_conv(struct network *net, uint32_t x, const struct conv_shape *s)
+// Adds the node that convolves x to y with random weights w, and their bias.
+static void finish_conv(struct network *net, uint32_t op, uint32_t x, uint32_t w, uint32_t y,
+                        const struct conv_shape *s)
 {
     const struct sl_tensor *in = &net->tensors[x];
     bool real = in->dtype == SL_F32;
-    int64_t h = in->dims[2], wide = in->dims[3], per_group = in->dims[1] / s->group;
-    uint32_t w = add_map(net, real ? SL_F32 : SL_I8, s->outputs, per_group, s->kernel, s->kernel);
     uint32_t b = add_tensor(net, real ? SL_F32 : SL_I32, 1, &s->outputs);
-    uint32_t y =
-        add_map(net, in->dtype, in->dims[0], s->outputs, out_size(s, h), out_size(s, wide));
     if (!real) {
-        set_channel_quant(net, w, 0, (uint32_t)s->outputs);
-        set_quant(net, b, 1.0f, 0);
         bool is_signed = in->dtype == SL_I8;
-        float sums = (float)(per_group * s->kernel * s->kernel);
+        float sums = (float)(in->dims[1] / s->group * s->kernel * s->kernel);
+        set_channel_quant(net, w, op == SL_OP_CONV ? 0 : 1, (uint32_t)s->outputs);
+        set_quant(net, b, 1.0f, 0);
         set_quant(net, y, 0.001f * sums * random_real(&net->random, 0.5f, 2.0f),
                   (int32_t)random_in(&net->random, is_signed ? -128 : 0, is_signed ? 127 : 255));
     }
     fill_constant(net, w);
     fill_constant(net, b);
     const uint32_t operands[3] = {x, w, b};
-    struct sl_node *node = add_node(net, SL_OP_CONV, 3, operands, y);
+    struct sl_node *node = add_node(net, op, 3, operands, y);
     node->attrs.conv = (struct sl_conv_attrs){.group = s->group,
                                               .kernel = {s->kernel, s->kernel},
                                               .stride = {s->stride, s->stride},
                                               .dilation = {s->dilation, s->dilation},
                                               .pad = {s->pad, s->pad, s->pad, s->pad}};
     node->activation.kind = s->relu ? (uint32_t)SL_UNARY_RELU : SL_ACT_NONE;
+}
+
+uint32_t add_conv(struct network *net, uint32_t x, const struct conv_shape *s)
+{
+    const int64_t *dims = net->tensors[x].dims;
+    uint32_t dtype = net->tensors[x].dtype;
+    uint32_t w = add_map(net, dtype == SL_F32 ? SL_F32 : SL_I8, s->outputs, dims[1] / s->group,
+                         s->kernel, s->kernel);
+    uint32_t y =
+        add_map(net, dtype, dims[0], s->outputs, out_size(s, dims[2]), out_size(s, dims[3]));
+    finish_conv(net, SL_OP_CONV, x, w, y, s);
+    return y;
+}
+
+uint32_t add_conv_transpose(struct network *net, uint32_t x, const struct conv_shape *s,
+                            int64_t more)
+{
+    const int64_t *dims = net->tensors[x].dims;
+    uint32_t dtype = net->tensors[x].dtype;
+    int64_t beyond = s->kernel - 2 * s->pad + more;
+    uint32_t w =
+        add_map(net, dtype == SL_F32 ? SL_F32 : SL_I8, dims[1], s->outputs, s->kernel, s->kernel);
+    uint32_t y = add_map(net, dtype, dims[0], s->outputs, (dims[2] - 1) * s->stride + beyond,
+                         (dims[3] - 1) * s->stride + beyond);
+    finish_conv(net, SL_OP_CONV_TRANSPOSE, x, w, y, s);
+    net->nodes[net->graph.n_nodes - 1].attrs.conv.output_pad[0] = more;
+    net->nodes[net->graph.n_nodes - 1].attrs.conv.output_pad[1] = more;
     return y;
 }
 

@@ -50,6 +50,9 @@ struct conv_shape {
 };
 // A convolution with random weights; the output is quantised if x is. Returns the output.
 uint32_t add_conv(struct network *net, uint32_t x, const struct conv_shape *shape);
+// The same for a transposed one, of one group; `more`: output padding.
+uint32_t add_conv_transpose(struct network *net, uint32_t x, const struct conv_shape *shape,
+                            int64_t more);
 
 // Runs the whole network with the reference interpreter; data[t] are the caller's buffers.
 int run_reference(const struct network *net, void **data);

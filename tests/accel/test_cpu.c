@@ -104,8 +104,8 @@ static struct conv_shape random_conv(struct network *net, uint32_t x)
     if (extent > dims[2] + 2 * s.pad || extent > dims[3] + 2 * s.pad)
         s.kernel = 1;
     if (random_in(r, 0, 3) == 0) {
-        s.group = dims[1];
-        s.outputs = dims[1] * random_in(r, 1, 2);
+        s.group = dims[1] % 2 || random_in(r, 0, 1) ? dims[1] : dims[1] / 2;
+        s.outputs = s.group * random_in(r, 1, 3);
     }
     return s;
 }
@@ -361,6 +361,36 @@ static void test_first_layers(void **state)
     }
 }
 
+static void test_transposed(void **state)
+{
+    (void)state;
+    static const uint32_t dtypes[] = {SL_U8, SL_I8, SL_F32};
+    for (int i = 0; i < rounds(60); i++) {
+        struct network net;
+        uint64_t seed = 888000u + (uint64_t)i;
+        network_begin(&net, seed);
+        struct random *r = &net.random;
+        uint32_t x = add_map(&net, dtypes[i % 3], random_in(r, 1, 2), random_in(r, 1, 40),
+                             random_in(r, 2, 9), random_in(r, 2, 9));
+        if (dtypes[i % 3] != SL_F32)
+            set_quant(&net, x, 0.05f, (int32_t)random_in(r, 0, 100));
+        add_input(&net, x);
+        struct conv_shape shape = {.outputs = random_in(r, 1, 40),
+                                   .kernel = random_in(r, 1, 5),
+                                   .stride = random_in(r, 1, 3),
+                                   .dilation = 1,
+                                   .group = 1,
+                                   .relu = (uint32_t)random_in(r, 0, 1)};
+        shape.pad = random_in(r, 0, (shape.kernel - 1) / 2);
+        x = add_conv_transpose(&net, x, &shape, random_in(r, 0, shape.stride - 1));
+        shape = (struct conv_shape){8, 1, 1, 1, 0, 1, 0}; // reads what the phases left
+        add_output(&net, add_conv(&net, x, &shape));
+        check_network(&net, "cpu", seed);
+        check_network(&net, "cpu,threads=3,isa=c", seed);
+        network_end(&net);
+    }
+}
+
 // Rows times a constant matrix: Gemm with either orientation, MatMul.
 static void product_network(struct network *net, uint64_t seed, uint32_t dtype)
 {
@@ -489,9 +519,10 @@ static void test_mutated_networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uint8_networks), cmocka_unit_test(test_int8_networks),
-        cmocka_unit_test(test_first_layers),   cmocka_unit_test(test_real_networks),
-        cmocka_unit_test(test_products),       cmocka_unit_test(test_mutated_networks),
+        cmocka_unit_test(test_uint8_networks),   cmocka_unit_test(test_int8_networks),
+        cmocka_unit_test(test_first_layers),     cmocka_unit_test(test_transposed),
+        cmocka_unit_test(test_real_networks),    cmocka_unit_test(test_products),
+        cmocka_unit_test(test_mutated_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
