@@ -67,7 +67,7 @@ int sl_inner_open(const struct sl_host *host, const char *config, struct sl_inne
                   struct sl_error *error)
 {
     struct config parsed;
-    const struct sl_backend *backend;
+    const struct sl_backend *backend = NULL;
     void *device;
     int status = find(config, &parsed, &backend, error);
     if (status)

@@ -156,13 +156,32 @@ struct mapping {
     unsigned char *to;
 };
 
+// Elements of the last axis that follow each other in x are copied together.
+static void map_row(struct mapping *map, uint32_t axis, int64_t from, bool outside)
+{
+    const unsigned char *x = ref_src(map->ref, 0);
+    int64_t length = ref_out(map->ref, 0)->dims[axis];
+    for (int64_t at = 0, count; at < length; at += count) {
+        int64_t source = outside ? -1 : map->source(map->ref, axis, at);
+        for (count = 1; at + count < length; count++) {
+            int64_t next = outside ? -1 : map->source(map->ref, axis, at + count);
+            if (next != (source < 0 ? -1 : source + count))
+                break;
+        }
+        if (source >= 0)
+            memcpy(map->to, x + (size_t)(from + source) * map->element,
+                   (size_t)count * map->element);
+        for (int64_t i = 0; source < 0 && i < count; i++)
+            memcpy(map->to + (size_t)i * map->element, map->fill, map->element);
+        map->to += (size_t)count * map->element;
+    }
+}
+
 static void map_axis(struct mapping *map, uint32_t axis, int64_t from, bool outside)
 {
     const struct sl_tensor *y = ref_out(map->ref, 0);
-    if (axis == y->rank) {
-        const unsigned char *x = ref_src(map->ref, 0);
-        memcpy(map->to, outside ? map->fill : x + (size_t)from * map->element, map->element);
-        map->to += map->element;
+    if (axis + 1 == y->rank) {
+        map_row(map, axis, from, outside);
         return;
     }
     for (int64_t at = 0; at < y->dims[axis]; at++) {
@@ -176,7 +195,9 @@ static void map_all(struct mapping *map)
     dense_strides(ref_in(map->ref, 0), map->strides);
     map->element = sl_dtype_size(ref_in(map->ref, 0)->dtype);
     map->to = ref_dst(map->ref, 0);
-    if (sl_elements(ref_out(map->ref, 0)) > 0)
+    if (ref_out(map->ref, 0)->rank == 0)
+        memcpy(map->to, ref_src(map->ref, 0), map->element);
+    else if (sl_elements(ref_out(map->ref, 0)) > 0)
         map_axis(map, 0, 0, false);
 }
 

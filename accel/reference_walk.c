@@ -34,6 +34,16 @@ void ref_walk_rows(const struct ref_walk *walk, ref_row row, void *ctx)
     }
 }
 
+// Copies `count` elements `step` apart; the compiler knows their size.
+static inline __attribute__((always_inline)) void copy_elements(const size_t element,
+                                                                unsigned char *y,
+                                                                const unsigned char *x,
+                                                                int64_t step, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++, x += step * (int64_t)element)
+        memcpy(y + (size_t)i * element, x, element);
+}
+
 struct copy {
     unsigned char *y;
     const unsigned char *x;
@@ -41,25 +51,85 @@ struct copy {
     uint32_t element;
 };
 
+static void copy_run(size_t element, unsigned char *y, const unsigned char *x, int64_t step,
+                     int64_t count)
+{
+    if (step == 1)
+        memcpy(y, x, (size_t)count * element);
+    else if (element == 1)
+        copy_elements(1, y, x, step, count);
+    else if (element == 4)
+        copy_elements(4, y, x, step, count);
+    else
+        copy_elements(element, y, x, step, count);
+}
+
 static void copy_row(void *ctx, int64_t at, const int64_t *from, const int64_t *step, int64_t count)
 {
     const struct copy *copy = ctx;
     size_t element = copy->element;
-    unsigned char *y = copy->y + (size_t)at * element;
-    int64_t x = copy->base + from[0];
-    if (step[0] == 1) {
-        memcpy(y, copy->x + (size_t)x * element, (size_t)count * element);
-        return;
-    }
-    for (int64_t i = 0; i < count; i++, x += step[0])
-        memcpy(y + (size_t)i * element, copy->x + (size_t)x * element, element);
+    copy_run(element, copy->y + (size_t)at * element,
+             copy->x + (size_t)(copy->base + from[0]) * element, step[0], count);
+}
+
+// Rows of y and of x that lie across each other are copied block by block, so that the lines of
+// both stay in the cache.
+#define BLOCK 16
+
+struct turn {
+    struct copy copy;
+    int64_t rows, columns; // of y
+    int64_t y_row, x_column;
+};
+
+static void turn_blocks(void *ctx, int64_t at, const int64_t *from, const int64_t *step,
+                        int64_t count)
+{
+    const struct turn *turn = ctx;
+    size_t element = turn->copy.element;
+    const unsigned char *x = turn->copy.x + (size_t)(turn->copy.base + from[0]) * element;
+    unsigned char *y = turn->copy.y + (size_t)from[1] * element;
+    (void)at;
+    (void)step;
+    (void)count; // one
+    for (int64_t c = 0; c < turn->columns; c += BLOCK)
+        for (int64_t r = 0; r < turn->rows; r++) {
+            int64_t columns = turn->columns - c < BLOCK ? turn->columns - c : BLOCK;
+            copy_run(element, y + (size_t)(r * turn->y_row + c) * element,
+                     x + (size_t)(r + c * turn->x_column) * element, turn->x_column, columns);
+        }
+}
+
+// The axis along which x is dense, if it is not the last one of y; else the rank.
+static uint32_t find_across(uint32_t rank, const int64_t *dims, const int64_t *strides)
+{
+    for (uint32_t i = 0; rank > 1 && i < rank - 1; i++)
+        if (strides[i] == 1 && dims[i] >= BLOCK && strides[rank - 1] > 1)
+            return i;
+    return rank;
 }
 
 void ref_copy_strided(void *y, uint32_t rank, const int64_t *dims, const void *x, int64_t from,
                       const int64_t *strides, uint32_t element)
 {
-    struct copy copy = {y, x, from, element};
+    struct turn turn = {{y, x, from, element}, 0, 0, 0, 0};
     struct ref_walk walk = {.rank = rank, .dims = dims, .n_operands = 1};
     memcpy(walk.strides[0], strides, rank * sizeof(*strides));
-    ref_walk_rows(&walk, copy_row, &copy);
+    uint32_t across = find_across(rank, dims, strides);
+    if (across == rank) {
+        ref_walk_rows(&walk, copy_row, &turn.copy);
+        return;
+    }
+    int64_t outer[SL_MAX_RANK], stride = 1;
+    for (uint32_t i = rank; i-- > 0; stride *= dims[i]) {
+        outer[i] = i == across || i == rank - 1 ? 1 : dims[i];
+        walk.strides[1][i] = stride;
+    }
+    turn.rows = dims[across];
+    turn.columns = dims[rank - 1];
+    turn.y_row = walk.strides[1][across];
+    turn.x_column = strides[rank - 1];
+    walk.dims = outer;
+    walk.n_operands = 2; // y, too: its rows are no longer walked in order
+    ref_walk_rows(&walk, turn_blocks, &turn);
 }
