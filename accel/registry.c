@@ -4,6 +4,7 @@
 #include "accel/accel.h"
 #include "accel/cpu/cpu.h"
 #include "accel/fault/fault.h"
+#include "accel/isolated/isolated.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -48,6 +49,7 @@ static void add_built_in(void)
         return;
     add(&sl_cpu_backend);
     add(&sl_fault_backend);
+    add(&sl_isolated_backend);
 }
 
 static const char *missing_member(const struct sl_backend *b)
