@@ -8,6 +8,8 @@
 #include "accel/error.h"
 #include "accel/graph.h"
 
+#include <stdbool.h>
+
 #include <stddef.h>
 
 // Runs `node` of a graph with these tensors. `data[t]` is the memory of tensor t: dense row-major,
@@ -35,6 +37,8 @@ void sl_quant_bounds(const struct sl_tensor *tensor, const struct sl_activation 
 struct sl_quantised_sum {
     float a_ratio, b_ratio, offset, low, high;
 };
+bool sl_is_quantised_sum(const struct sl_node *node, const struct sl_tensor *a,
+                         const struct sl_tensor *b, const struct sl_tensor *y);
 struct sl_quantised_sum sl_make_quantised_sum(const struct sl_tensor *a, const struct sl_tensor *b,
                                               const struct sl_tensor *y,
                                               const struct sl_activation *activation);

@@ -258,16 +258,21 @@ static void row_quantised_sum(ROW_ARGUMENTS)
     }
 }
 
-bool ref_is_quantised_sum(const struct ref *ref)
+bool sl_is_quantised_sum(const struct sl_node *node, const struct sl_tensor *a,
+                         const struct sl_tensor *b, const struct sl_tensor *y)
 {
-    const struct sl_node *node = ref->view.node;
-    const struct sl_tensor *tensors[] = {ref_in(ref, 0), ref_in(ref, 1), ref_out(ref, 0)};
+    const struct sl_tensor *tensors[] = {a, b, y};
     const uint32_t kind = node->activation.kind;
     for (int i = 0; i < 3; i++)
         if (tensors[i]->quant.count != 1 || !sl_is_8bit(tensors[i]))
             return false;
-    return node->attrs.binary == SL_BINARY_ADD &&
+    return node->op == SL_OP_BINARY && node->attrs.binary == SL_BINARY_ADD &&
            (kind == SL_ACT_NONE || kind == SL_UNARY_RELU || kind == SL_ACT_CLIP);
+}
+
+bool ref_is_quantised_sum(const struct ref *ref)
+{
+    return sl_is_quantised_sum(ref->view.node, ref_in(ref, 0), ref_in(ref, 1), ref_out(ref, 0));
 }
 
 static int quantised_sum(const struct ref *ref)

@@ -28,6 +28,7 @@ int cpu_lower_conv_transpose(struct cpu_compiler *c, const struct sl_node *node)
 int cpu_lower_product(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_function(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_binary(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_broadcast(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_quantize(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_average_pool(struct cpu_compiler *c, const struct sl_node *node);

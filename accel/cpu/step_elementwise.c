@@ -134,12 +134,9 @@ static void set_bounds(const struct sl_tensor *y, const struct sl_activation *ac
 
 bool cpu_is_plain_sum(const struct cpu_compiler *c, const struct sl_node *node)
 {
-    if (node->op != SL_OP_BINARY || node->attrs.binary != SL_BINARY_ADD)
-        return false;
-    const struct sl_tensor *a = cpu_in(c, node, 0), *b = cpu_in(c, node, 1), *y = cpu_out(c, node);
-    uint32_t kind = node->activation.kind;
-    return one_scale_8bit(a) && one_scale_8bit(b) && one_scale_8bit(y) && sl_same_dims(a, b) &&
-           (kind == SL_ACT_NONE || kind == SL_UNARY_RELU || kind == SL_ACT_CLIP);
+    const struct sl_tensor *a = cpu_in(c, node, 0), *b = cpu_in(c, node, 1);
+    return node->op == SL_OP_BINARY && sl_is_quantised_sum(node, a, b, cpu_out(c, node)) &&
+           sl_same_dims(a, b);
 }
 
 struct cpu_add cpu_make_add(const struct sl_tensor *a, const struct sl_tensor *b,

@@ -152,6 +152,30 @@ static uint32_t add_product(struct network *net, uint32_t a, uint32_t b)
     return y;
 }
 
+// x with an operand of other dimensions, computed or constant, on either side.
+static uint32_t add_broadcast(struct network *net, uint32_t x)
+{
+    struct random *r = &net->random;
+    const struct sl_tensor *t = &net->tensors[x];
+    bool channels = random_in(r, 0, 3) > 0, pictures = channels && random_in(r, 0, 1);
+    const int64_t dims[4] = {pictures ? t->dims[0] : 1, channels ? t->dims[1] : 1, 1, 1};
+    uint32_t row = add_tensor(net, t->dtype, 4, dims);
+    if (t->dtype != SL_F32)
+        set_quant(net, row, 0.03f, (int32_t)random_in(r, 0, 100));
+    fill_constant(net, row);
+    if (random_in(r, 0, 1))
+        row = add_unary(net, row);
+    uint32_t y = like(net, x);
+    bool first = random_in(r, 0, 1);
+    const uint32_t operands[2] = {first ? row : x, first ? x : row};
+    static const uint32_t kinds[] = {SL_BINARY_ADD, SL_BINARY_SUB, SL_BINARY_MUL};
+    static const uint32_t after[] = {SL_ACT_NONE, SL_UNARY_RELU, SL_UNARY_HARD_SWISH};
+    struct sl_node *node = add_node(net, SL_OP_BINARY, 2, operands, y);
+    node->attrs.binary = kinds[random_in(r, 0, 2)];
+    node->activation.kind = after[random_in(r, 0, 2)];
+    return y;
+}
+
 static uint32_t add_upsample(struct network *net, uint32_t x)
 {
     const struct sl_tensor *t = &net->tensors[x];
@@ -259,6 +283,13 @@ static void random_network(struct network *net, uint64_t seed, uint32_t dtype)
             break;
         case 9: // x times a function of x, as exported SiLU comes
             x = add_product(net, x, add_unary(net, x));
+            break;
+        case 10:
+            x = add_broadcast(net, x);
+            break;
+        case 11: // two maps that are not a function of each other
+            shape = (struct conv_shape){net->tensors[x].dims[1], 1, 1, 1, 0, 1, 0};
+            x = add_product(net, x, add_conv(net, x, &shape));
             break;
         case 2:
             x = add_upsample(net, x);
