@@ -90,6 +90,8 @@ static inline int cmocka_run_tests(const struct CMUnitTest *tests, size_t count)
         if (strcmp(cmocka_a, cmocka_b) != 0)                                                       \
             fail_msg("%s is '%s', expected '%s'", #a, cmocka_a, cmocka_b);                         \
     } while (0)
-#define assert_memory_equal(a, b, size) assert_true(memcmp(a, b, size) == 0)
+#define assert_memory_equal(a, b, size)     assert_true(memcmp(a, b, size) == 0)
+#define assert_memory_not_equal(a, b, size) assert_true(memcmp(a, b, size) != 0)
+#define assert_in_range(value, low, high)   assert_true((value) >= (low) && (value) <= (high))
 
 #endif
