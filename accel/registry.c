@@ -5,6 +5,7 @@
 #include "accel/cpu/cpu.h"
 #include "accel/fault/fault.h"
 #include "accel/isolated/isolated.h"
+#include "accel/ladder/ladder.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -50,6 +51,7 @@ static void add_built_in(void)
     add(&sl_cpu_backend);
     add(&sl_fault_backend);
     add(&sl_isolated_backend);
+    add(&sl_ladder_backend);
 }
 
 static const char *missing_member(const struct sl_backend *b)

@@ -1,7 +1,7 @@
 // Kills (SIGKILL) or stops (SIGSTOP) the child of the isolated back end in the midst of inferences:
 // each verdict must come before its deadline, and the child must be back within a second.
 //
-//     isolated_kill [--rounds N] [--deadline MS] [--seed S] [--limit MS]
+//     isolated_kill [--rounds N] [--deadline MS] [--seed S] [--limit MS] [--slack MS]
 #include "tests/accel/network.h"
 
 #include "accel/inner.h"
@@ -22,7 +22,7 @@
 #define MAX_ROUNDS 100000
 
 struct options {
-    long rounds, deadline_ms, limit_ms;
+    long rounds, deadline_ms, limit_ms, slack_ms;
     unsigned long seed;
 };
 
@@ -96,7 +96,7 @@ static int play(const struct sl_inner *inner, void *program, const struct sl_ten
                      memcmp(tensors->buffers[1].data, right, tensors->buffers[1].bytes) != 0;
         }
         const int64_t seen = sl_host.now_ns();
-        late += seen > deadline_ns + MS;
+        late += seen > deadline_ns + o->slack_ms * MS;
         failed++;
         pthread_join(thread, NULL);
         while (run_once(inner, program, sl_host.now_ns() + o->limit_ms * MS, &error) != 0 &&
@@ -152,12 +152,12 @@ static int test(const struct options *o, struct sl_error *error)
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {{"rounds", required_argument, NULL, 'r'},
-                                          {"deadline", required_argument, NULL, 'd'},
-                                          {"limit", required_argument, NULL, 'l'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {0}};
-    struct options o = {.rounds = 200, .deadline_ms = 100, .limit_ms = 1000, .seed = 1};
+    static const struct option longs[] = {
+        {"rounds", required_argument, NULL, 'r'}, {"deadline", required_argument, NULL, 'd'},
+        {"limit", required_argument, NULL, 'l'},  {"slack", required_argument, NULL, 'k'},
+        {"seed", required_argument, NULL, 's'},   {0}};
+    struct options o = {
+        .rounds = 200, .deadline_ms = 100, .limit_ms = 1000, .slack_ms = 1, .seed = 1};
     struct sl_error error = {""};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         unsigned long value = c == '?' ? 0 : strtoul(optarg, NULL, 10);
@@ -166,7 +166,10 @@ int main(int argc, char **argv)
         if (c == 's')
             o.seed = value;
         else
-            *(c == 'r' ? &o.rounds : c == 'd' ? &o.deadline_ms : &o.limit_ms) = (long)value;
+            *(c == 'r'   ? &o.rounds
+              : c == 'd' ? &o.deadline_ms
+              : c == 'k' ? &o.slack_ms
+                         : &o.limit_ms) = (long)value;
     }
     int status = test(&o, &error);
     if (status < 0)
