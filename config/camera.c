@@ -205,6 +205,10 @@ static int finish_broker(struct check *check, struct sl_config_broker *broker)
         status = fail(check, "broker.client_id", "expected a-z, 0-9 and - only, found '%s'",
                       broker->client_id);
     }
+    if (!status && broker->discovery && !is_level(broker->discovery, strlen(broker->discovery))) {
+        status = fail(check, "broker.discovery", "expected a-z, 0-9 and - only, found '%s'",
+                      broker->discovery);
+    }
     status = status ? status : check_password(check, broker);
     return status ? status : check_tls(check, broker);
 }

@@ -106,6 +106,7 @@ struct sl_config_broker {
     char *ca_file, *certificate_file, *key_file;
     char *root;      // first levels of every topic; the camera's name is appended
     char *client_id; // NULL: sightline-<hostname>
+    char *discovery; // Home Assistant's discovery prefix; NULL: it is told nothing
     uint32_t keepalive_s;
     uint32_t queue; // verdicts between the cameras and the ledger's disk
 };

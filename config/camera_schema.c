@@ -157,6 +157,7 @@ static const cyaml_schema_field_t broker_fields[] = {
     BROKER_TEXT(key_file, 4095),
     BROKER_TEXT(root, 200),
     BROKER_TEXT(client_id, 64),
+    BROKER_TEXT(discovery, 64),
     CYAML_FIELD_UINT("keepalive_s", OPTIONAL, struct sl_config_broker, keepalive_s),
     CYAML_FIELD_UINT("queue", OPTIONAL, struct sl_config_broker, queue),
     CYAML_FIELD_END,

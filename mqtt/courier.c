@@ -24,6 +24,10 @@ static void on_up(void *ctx)
         p->statuses[i].due = true;
     }
     forget_replies(p);
+    p->discovered = 0;
+    if (p->birth) {
+        connection_subscribe(&p->connection, p->birth);
+    }
     pthread_mutex_lock(&p->lock);
     p->stats.reconnects += p->connected_before;
     p->connected_before = true;
@@ -146,11 +150,21 @@ static bool send_replies(struct sl_publisher *p)
     return true;
 }
 
+static bool is_birth(const struct sl_publisher *p, const struct mosquitto_message *message)
+{
+    return p->birth && strcmp(message->topic, p->birth) == 0 && message->payloadlen == 6 &&
+           memcmp(message->payload, "online", 6) == 0;
+}
+
 // Retained commands are from before: nobody may want them any more.
 static void on_message(void *ctx, const struct mosquitto_message *message,
                        const mosquitto_property *properties)
 {
     struct sl_publisher *p = ctx;
+    if (is_birth(p, message)) {
+        p->discovered = 0;
+        return;
+    }
     for (size_t i = 0; i < p->n_cameras && !message->retain; i++) {
         const struct courier_camera *camera = &p->cameras[i];
         size_t prefix = strlen(camera->commands);
@@ -193,6 +207,26 @@ static bool send_statuses(struct sl_publisher *p)
             return false;
         }
         status->due = false;
+    }
+    return true;
+}
+
+// Retained, and nevertheless said again at each birth: Home Assistant may have forgotten.
+static bool send_discovery(struct sl_publisher *p)
+{
+    for (; p->discovered < p->n_discovery; p->discovered++) {
+        const struct homeassistant_message *entity = &p->discovery[p->discovered];
+        const struct connection_message message = {
+            .topic = entity->topic,
+            .payload = entity->payload,
+            .size = strlen(entity->payload),
+            .qos = 1,
+            .retain = true,
+            .content_type = JSON,
+        };
+        if (connection_publish(&p->connection, &message) == -EAGAIN) {
+            return false;
+        }
     }
     return true;
 }
@@ -355,6 +389,7 @@ static void pump(struct sl_publisher *p)
     }
     while (send_next(p)) {
     }
+    send_discovery(p);
     feed_settle(&p->feed, read_orders(p).stopping);
     for (size_t i = 0; i < p->n_cameras && connection_is_idle(&p->connection); i++) {
         send_newest(p, i);

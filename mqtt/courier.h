@@ -4,6 +4,7 @@
 
 #include "mqtt/connection.h"
 #include "mqtt/feed.h"
+#include "mqtt/homeassistant.h"
 #include "mqtt/publisher.h"
 
 #include <pthread.h>
@@ -46,6 +47,9 @@ struct sl_publisher {
     struct courier_camera *cameras;
     struct courier_status *statuses; // the first is the will's
     uint32_t metrics_expiry_s;
+    char *birth; // where Home Assistant says that it has started; NULL: it is told nothing
+    size_t n_discovery;
+    struct homeassistant_message *discovery;
     int wake_fd;
     pthread_t thread;
     _Atomic int64_t last_sent_ns;
@@ -60,7 +64,8 @@ struct sl_publisher {
     // Network thread only.
     struct connection connection;
     bool connected_before;
-    bool leaving; // statuses say offline
+    bool leaving;      // statuses say offline
+    size_t discovered; // messages of `discovery` that went
     struct feed feed;
     struct courier_reply replies[COURIER_REPLIES];
     unsigned n_replies;

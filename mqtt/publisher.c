@@ -67,6 +67,7 @@ static void copy_broker(struct sl_config_broker *out, const struct sl_config_bro
     out->certificate_file = g_strdup(broker->certificate_file);
     out->key_file = g_strdup(broker->key_file);
     out->root = g_strdup(broker->root);
+    out->discovery = g_strdup(broker->discovery);
     out->client_id = NULL; // sl_publisher has its own, never NULL
 }
 
@@ -79,6 +80,7 @@ static void clear_broker(struct sl_config_broker *broker)
     g_free(broker->certificate_file);
     g_free(broker->key_file);
     g_free(broker->root);
+    g_free(broker->discovery);
 }
 
 static char *make_client_id(const struct sl_config_broker *broker)
@@ -149,6 +151,24 @@ static void make_topics(struct sl_publisher *p, const struct sl_config *config)
     }
 }
 
+// Beside verdicts and state, and only if it is wanted.
+static void make_discovery(struct sl_publisher *p)
+{
+    const char *prefix = p->broker.discovery;
+    const size_t each = homeassistant_count();
+    if (!prefix) {
+        return;
+    }
+    p->birth = g_strdup_printf("%s/status", prefix);
+    p->n_discovery = p->n_cameras * each;
+    p->discovery = g_new0(struct homeassistant_message, p->n_discovery);
+    for (size_t i = 0; i < p->n_discovery; i++) {
+        homeassistant_make(prefix, p->broker.root, p->cameras[i / each].name,
+                           p->n_statuses > p->n_cameras ? p->statuses[0].topic : NULL, i % each,
+                           &p->discovery[i]);
+    }
+}
+
 static void destroy(struct sl_publisher *p)
 {
     sl_ledger_free(p->ledger);
@@ -158,6 +178,11 @@ static void destroy(struct sl_publisher *p)
     for (size_t i = 0; i < p->n_statuses; i++) {
         g_free(p->statuses[i].topic);
     }
+    for (size_t i = 0; i < p->n_discovery; i++) {
+        homeassistant_clear(&p->discovery[i]);
+    }
+    g_free(p->discovery);
+    g_free(p->birth);
     g_free(p->cameras);
     g_free(p->statuses);
     g_free(p->client_id);
@@ -257,6 +282,7 @@ struct sl_publisher *sl_publisher_new(const struct sl_config *config,
     p->client_id = make_client_id(&config->broker);
     read_boot_id(p->boot_id, sizeof(p->boot_id));
     make_topics(p, config);
+    make_discovery(p);
     if (!start(p, config, error)) {
         destroy(p);
         return NULL;

@@ -12,7 +12,8 @@
 // that is below ROOT/CAMERA/reply/. Retained commands are ignored. A connection has one will: with
 // one camera it sets ROOT/CAMERA/status to offline; with several it sets ROOT/CLIENT_ID/status,
 // which then says online or offline for the daemon beside the cameras' own, which a crash leaves
-// at online.
+// at online. With broker.discovery, Home Assistant is told of every camera, at each connect and
+// each time that it says on DISCOVERY/status that it has started.
 #ifndef SL_MQTT_PUBLISHER_H
 #define SL_MQTT_PUBLISHER_H
 

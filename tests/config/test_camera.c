@@ -189,6 +189,8 @@ static const struct refusal refusals[] = {
     {"  root: acme/plant1", "  port: 65536", "4: broker.port: expected"},
     {"  root: acme/plant1", "  port: 0", "4: broker.port: expected"},
     {"  root: acme/plant1", "  queue: 0", "4: broker.queue: expected"},
+    {"  root: acme/plant1", "  discovery: a/b", "4: broker.discovery: expected a-z, 0-9 and -"},
+    {"  root: acme/plant1", "  discovery: '+'", "4: broker.discovery: expected a-z, 0-9 and -"},
     {"  root: acme/plant1", "  client_id: a b", "4: broker.client_id: expected a-z, 0-9 and -"},
     {"  root: acme/plant1", "  ca_file: none.crt",
      "4: broker.ca_file: expected a file that can be read, found"},
