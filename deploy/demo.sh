@@ -1,17 +1,19 @@
 #!/bin/bash
-# The first thing to run: installs, builds, starts a private broker on a free loopback port,
-# inspects boards with the shipped detector and shows the verdicts live.
+# The first thing to run: installs, builds, starts a private broker on free loopback ports, inspects
+# boards with the shipped detector and shows the verdicts live, here and on the dashboard.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 usage() {
     cat <<'TEXT'
-usage: deploy/demo.sh [--parts N] [--pictures DIR] [--rate R] [--port P] [--json] [--no-install]
+usage: deploy/demo.sh [--parts N] [--pictures DIR] [--rate R] [--port P] [--web-port P]
+                      [--json] [--no-install]
   --parts N       stop after N parts (default: until Ctrl-C; with --pictures: every picture once)
   --pictures DIR  inspect the pictures of a directory (NAME_test.jpg with NAME_temp.jpg and NAME.txt)
                   instead of the simulated line
   --rate R        parts per second (default 10)
   --port P        the broker's port (default: a free one)
+  --web-port P    the dashboard's port (default: a free one)
   --json          progress on standard error, one JSON object as the last line of standard output
   --no-install    do not install Debian packages
 TEXT
@@ -26,12 +28,13 @@ is_number() {
     [[ $1 =~ ^[1-9][0-9]{0,8}$ ]]
 }
 
-parts=0 pictures= rate=10 port= json=no install=yes
+parts=0 pictures= rate=10 port= web_port= json=no install=yes
 while [ $# -gt 0 ]; do
     case $1 in
-    --parts | --pictures | --rate | --port)
+    --parts | --pictures | --rate | --port | --web-port)
         [ $# -gt 1 ] || fail "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
+        key=${1#--}
+        printf -v "${key//-/_}" %s "$2"
         shift
         ;;
     --json) json=yes ;;
@@ -42,8 +45,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ "$parts" = 0 ] || is_number "$parts" || fail "--parts: expected a number above 0, found '$parts'"
-[ -z "$port" ] || { is_number "$port" && [ "$port" -le 65535 ]; } ||
-    fail "--port: expected 1 to 65535, found '$port'"
+for key in port web_port; do
+    [ -z "${!key}" ] || { is_number "${!key}" && [ "${!key}" -le 65535 ]; } ||
+        fail "--${key/_/-}: expected 1 to 65535, found '${!key}'"
+done
 [[ $rate =~ ^[0-9]{1,3}(\.[0-9]+)?$ ]] || fail "--rate: expected parts per second, found '$rate'"
 [ -z "$pictures" ] || [ -d "$pictures" ] || fail "--pictures: no directory '$pictures'"
 
@@ -72,35 +77,34 @@ build() {
     cmake --build "$here/build" >"$log" 2>&1 || { tail -n 50 "$log" >&2; fail "the build failed"; }
 }
 
-# A broker with a user and a password, reachable from this machine only.
+answers() {
+    (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# The broker package, reachable from this machine only.
 start_broker() {
-    local try wanted=$port
-    password=$(head -c 18 /dev/urandom | base64)
-    (umask 077; echo "$password" >"$work/password"; : >"$work/users")
-    mosquitto_passwd -b "$work/users" demo "$password"
-    # Started by root, Mosquitto changes to its own user; here it may stay who it is.
+    local try wanted_port=$port wanted_web_port=$web_port
     for try in 1 2 3 4 5 6 7 8 9 10; do
-        [ -n "$wanted" ] || port=$((20000 + RANDOM % 20000))
-        cat >"$work/mosquitto.conf" <<CONF
-listener $port 127.0.0.1
-allow_anonymous false
-password_file $work/users
-persistence false
-set_tcp_nodelay true
-user $(id -un)
-CONF
-        mosquitto -c "$work/mosquitto.conf" >"$work/mosquitto.log" 2>&1 &
+        port=${wanted_port:-$((20000 + RANDOM % 20000))} web_port=${wanted_web_port:-$((40000 + RANDOM % 20000))}
+        # Started by root, Mosquitto changes to its own user; here it may stay who it is.
+        "$here/deploy/mosquitto/setup.sh" --folder "$work/broker" --camera demo --port "$port" --ws-port "$web_port" \
+            --user "$(id -un)" --replace >"$work/setup.log" 2>&1 || { cat "$work/setup.log" >&2; fail "no broker"; }
+        mosquitto -c "$work/broker/mosquitto.conf" >"$work/mosquitto.log" 2>&1 &
         broker=$!
         for _ in $(seq 50); do
             kill -0 "$broker" 2>/dev/null || break
-            if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+            if answers "$port" && answers "$web_port"; then return; fi
             sleep 0.1
         done
         kill "$broker" 2>/dev/null || true
-        [ -z "$wanted" ] || break
+        [ -z "$wanted_port" ] || [ -z "$wanted_web_port" ] || break
     done
     cat "$work/mosquitto.log" >&2
-    fail "the broker did not start${wanted:+ on port $wanted}"
+    fail "the broker did not start${wanted_port:+ on port $wanted_port}"
+}
+
+password() {
+    cat "$work/broker/passwords/$1"
 }
 
 write_configuration() {
@@ -113,7 +117,7 @@ write_configuration() {
     fi
     cat >"$work/camera.yaml" <<YAML
 schema: 1
-broker: {host: 127.0.0.1, port: $port, username: demo, password_file: password}
+broker: {host: 127.0.0.1, port: $port, username: demo, password_file: broker/passwords/demo}
 cameras:
   - name: demo
     source:
@@ -127,7 +131,10 @@ build
 PATH=$PATH:/usr/sbin
 start_broker
 write_configuration
-echo "Broker on 127.0.0.1:$port (user demo, password in $work/password); topics below sightline/demo/" >&3
+cat >&3 <<TEXT
+Dashboard: http://127.0.0.1:$web_port/#user=operator&password=$(password operator)
+Broker on 127.0.0.1:$port (user viewer, password in $work/broker/passwords/viewer); topics below sightline/demo/
+TEXT
 
 summary=$work/summary.json
 options=(--summary "$summary")
@@ -137,7 +144,8 @@ daemon=$!
 
 # Verdicts go to the terminal until the daemon is done or Ctrl-C is pressed.
 trap 'kill -TERM "$daemon" 2>/dev/null || true' INT
-"$here/build/sightline" watch --port "$port" --username demo --password-file "$work/password" >&3 &
+"$here/build/sightline" watch --port "$port" --username viewer \
+    --password-file "$work/broker/passwords/viewer" >&3 &
 watch=$!
 status=0
 while kill -0 "$daemon" 2>/dev/null; do

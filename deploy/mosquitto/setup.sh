@@ -101,7 +101,7 @@ make_accounts() {
     : >"$folder/.users.new"
     for account in viewer operator engineer home "${cameras[@]}"; do
         if ! grep -q "^$account:" "$folder/users"; then
-            [ -s "$folder/passwords/$account" ] || head -c 18 /dev/urandom | base64 | tr '+/' '-_' >"$folder/passwords/$account"
+            [ -s "$folder/passwords/$account" ] || head -c 18 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' >"$folder/passwords/$account"
             printf '%s:%s\n' "$account" "$(cat "$folder/passwords/$account")" >>"$folder/.users.new"
         fi
     done
