@@ -1,6 +1,7 @@
 // camera.yaml: loading, defaults, and the checks that a schema cannot express.
 #include "config/camera.h"
 
+#include "config/camera_accelerator.h"
 #include "config/camera_schema.h"
 #include "config/yaml_locate.h"
 
@@ -318,6 +319,22 @@ static int finish_source(struct check *check, uint32_t i, struct sl_config_sourc
     return status;
 }
 
+static int finish_accelerator(struct check *check, uint32_t i, struct sl_config_camera *camera)
+{
+    char text[ACCELERATOR_MAX + 1], problem[128];
+    if (!camera->accelerator) {
+        return 0;
+    }
+    if (camera->model.backend) {
+        return fail(check, camera_key(i, "model.backend").text,
+                    "expected this or the section accelerator, found both");
+    }
+    if (accelerator_compose(camera->accelerator, text, sizeof(text), problem, sizeof(problem))) {
+        return fail(check, camera_key(i, "accelerator").text, "%s", problem);
+    }
+    return set_text(check, &camera->model.backend, text);
+}
+
 static int finish_model(struct check *check, uint32_t i, struct sl_config_model *model)
 {
     int status = set_text(check, &model->backend, "cpu");
@@ -376,6 +393,7 @@ static int finish(struct check *check, struct sl_config *config)
         struct sl_config_camera *camera = &config->cameras[i];
         status = check_name(check, config, i);
         status = status ? status : finish_source(check, i, &camera->source);
+        status = status ? status : finish_accelerator(check, i, camera);
         status = status ? status : finish_model(check, i, &camera->model);
         status = status ? status : finish_part(check, i, &camera->part);
     }

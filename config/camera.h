@@ -91,11 +91,24 @@ struct sl_config_part {
     char *reference; // golden picture (JPEG); NULL where the source brings one per part
 };
 
+struct sl_config_step {
+    char *backend;        // accel/accel.h configuration string
+    uint32_t deadline_ms; // of a run on this step; 0: what the part's deadline leaves
+};
+
+// The back ends in the order in which they are tried; becomes model.backend.
+struct sl_config_accelerator {
+    struct sl_config_step *steps;
+    uint32_t steps_count;
+    uint32_t strikes, retry_ms, cross_check, tolerance_permille; // 0: the ladder's default
+};
+
 struct sl_config_camera {
     char *name; // [a-z0-9-]
     struct sl_config_source source;
     struct sl_config_model model;
     struct sl_config_part part;
+    struct sl_config_accelerator *accelerator; // NULL: model.backend alone
 };
 
 struct sl_config_broker {

@@ -1,6 +1,8 @@
 // The schema of camera.yaml: which keys there are, of which type and within which limits.
 #include "config/camera_schema.h"
 
+#include "config/camera_accelerator.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +141,8 @@ static const cyaml_schema_field_t camera_fields[] = {
                         source_fields),
     CYAML_FIELD_MAPPING("model", CYAML_FLAG_DEFAULT, struct sl_config_camera, model, model_fields),
     CYAML_FIELD_MAPPING("part", OPTIONAL, struct sl_config_camera, part, part_fields),
+    CYAML_FIELD_MAPPING_PTR("accelerator", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                            struct sl_config_camera, accelerator, accelerator_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t camera_value = {
@@ -207,6 +211,7 @@ static const struct sl_yaml_range ranges[] = {
     {"cameras[].source.line.width", 64, 4096},
     {"cameras[].source.line.height", 64, 4096},
     {"cameras[].model.thresholds[].threshold", 0, 1},
+    ACCELERATOR_RANGES,
     {"cameras[].model.masks[].points[].x", 0, 16384},
     {"cameras[].model.masks[].points[].y", 0, 16384},
     {"cameras[].part.frames", 1, 64},

@@ -77,6 +77,11 @@ gchar *sl_report_health(const struct sl_config_camera *config, const struct sl_c
     cJSON *accelerator = cJSON_AddObjectToObject(json, "accelerator");
     cJSON_AddStringToObject(accelerator, "wanted", s->accelerator.wanted);
     cJSON_AddStringToObject(accelerator, "actual", s->accelerator.actual);
+    cJSON_AddStringToObject(accelerator, "reason", s->accelerator.reason);
+    cJSON_AddNumberToObject(accelerator, "steps", (double)s->accelerator.steps);
+    cJSON_AddNumberToObject(accelerator, "fallbacks", (double)s->accelerator.fallbacks);
+    cJSON_AddNumberToObject(accelerator, "checks", (double)s->accelerator.checks);
+    cJSON_AddNumberToObject(accelerator, "alarms", (double)s->accelerator.alarms);
     cJSON *queue = cJSON_AddObjectToObject(json, "queue");
     cJSON_AddNumberToObject(queue, "depth", (double)broker->queued);
     cJSON_AddNumberToObject(queue, "dropped", (double)broker->dropped);

@@ -383,6 +383,8 @@ static void ladder_standing(void *opaque, struct sl_standing *out)
     if (l->actual > 0 || first->state != STEP_READY)
         snprintf(out->reason, sizeof(out->reason), "%.40s: %.80s", first->label,
                  first->reason[0] ? first->reason : "just back");
+    for (char *c = out->reason; *c; c++) // it may have been cut within a character
+        *c = (unsigned char)*c < 128 ? *c : '?';
     pthread_mutex_unlock(&l->lock);
 }
 

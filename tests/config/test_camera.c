@@ -253,7 +253,44 @@ static const struct refusal refusals[] = {
      "        height: 480\n        controls:\n          - {name: gain, value: 1}\n"
      "          - {name: gain, value: 2}\n",
      "15: cameras[0].source.v4l2.controls[1].name: expected every control once"},
+    {"path: models/pcb",
+     "path: models/pcb\n      backend: cpu\n    accelerator: {steps: [{backend: cpu}]}",
+     "13: cameras[0].model.backend: expected this or the section accelerator, found both"},
+    {"path: models/pcb", "path: models/pcb\n    accelerator: {steps: []}",
+     "13: cameras[0].accelerator.steps: expected"},
+    {"path: models/pcb", "path: models/pcb\n    accelerator: {strikes: 2}",
+     "13: cameras[0].accelerator.steps: "},
+    {"path: models/pcb", "path: models/pcb\n    accelerator: {steps: [{backend: a}], strikes: 0}",
+     "13: cameras[0].accelerator.strikes: expected"},
+    {"path: models/pcb",
+     "path: models/pcb\n    accelerator: {steps: [{backend: a}, {backend: b|c}]}",
+     "13: cameras[0].accelerator: steps[1].backend: a ladder cannot be a step"},
 };
+
+static void writes_the_ladder(void **state)
+{
+    (void)state;
+    char text[4096];
+    struct sl_yaml_error error = {""};
+    struct sl_config *config = NULL, *other = NULL;
+    size_t size = change(text, sizeof(text), "path: models/pcb",
+                         "path: models/pcb\n    accelerator:\n      steps:\n"
+                         "        - {backend: 'isolated:cpu,threads=2', deadline_ms: 40}\n"
+                         "        - backend: cpu\n      strikes: 5\n      cross_check: 9");
+    assert_int_equal(load(text, size, &config, &error), 0);
+    assert_string_equal(config->cameras[0].model.backend,
+                        "ladder:isolated:cpu,threads=2,ladder.deadline_ms=40|cpu,"
+                        "ladder.strikes=5,ladder.cross_check=9");
+    assert_string_equal(config->cameras[1].model.backend, "cpu");
+    size = change(text, sizeof(text), "path: models/pcb",
+                  "path: models/pcb\n    accelerator: {steps: [{backend: 'isolated:cpu'}]}");
+    assert_int_equal(load(text, size, &other, &error), 0);
+    assert_string_equal(other->cameras[0].model.backend, "isolated:cpu");
+    assert_false(sl_config_camera_equal(&config->cameras[0], &other->cameras[0]));
+    assert_true(sl_config_camera_equal(&config->cameras[1], &other->cameras[1]));
+    sl_config_free(config);
+    sl_config_free(other);
+}
 
 static void refuses_with_the_line(void **state)
 {
@@ -310,6 +347,7 @@ int main(void)
         cmocka_unit_test(loads_the_example),
         cmocka_unit_test(fills_in_defaults),
         cmocka_unit_test(accepts_tls_with_its_port),
+        cmocka_unit_test(writes_the_ladder),
         cmocka_unit_test(refuses_with_the_line),
         cmocka_unit_test(refuses_files_that_are_none),
         cmocka_unit_test(refuses_a_file_of_more_than_a_mebibyte),

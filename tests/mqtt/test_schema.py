@@ -24,7 +24,8 @@ GOOD = {
          "accelerator": {"wanted": "cpu", "actual": "cpu"}},
         {"schema": 1, "state": "fault", "reasons": ["camera lost"], "last_verdict_age_ms": None,
          "camera": {"state": "lost", "error": "No such device"}, "clock": "synced",
-         "accelerator": {"wanted": "cuda", "actual": "cpu"}, "queue": {"depth": 3, "dropped": 0}},
+         "accelerator": {"wanted": "cuda", "actual": "cpu", "reason": "gone", "steps": 1,
+                         "fallbacks": 9, "checks": 3, "alarms": 0}, "queue": {"depth": 3, "dropped": 0}},
     ],
     "info": [
         {"schema": 1, "software": "0.1.0", "model": {"name": "pcb", "version": "1", "id": "a"},
@@ -52,7 +53,8 @@ BAD = {
     ],
     "health": [
         {"state": "fine"}, {"state": "fault"}, {"reasons": ["why"]}, {"camera": {}},
-        {"accelerator": {"wanted": "cpu"}}, {"last_verdict_age_ms": -1}, {"extra": 1},
+        {"accelerator": {"wanted": "cpu"}},
+        {"accelerator": {"wanted": "cpu", "actual": "cpu", "alarms": -1}}, {"last_verdict_age_ms": -1}, {"extra": 1},
     ],
     "info": [
         {"model": "pcb"}, {"capabilities": ["a", "a"]}, {"schemas": {"verdict": "1"}},
