@@ -6,6 +6,7 @@
 #include "accel/fault/fault.h"
 #include "accel/isolated/isolated.h"
 #include "accel/ladder/ladder.h"
+#include "accel/onnxruntime/backend.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -49,6 +50,7 @@ static void add_built_in(void)
     if (n_backends > 0)
         return;
     add(&sl_cpu_backend);
+    add(&sl_onnxruntime_backend);
     add(&sl_fault_backend);
     add(&sl_isolated_backend);
     add(&sl_ladder_backend);
