@@ -1,13 +1,13 @@
 // The page as an operator meets it. Started by run, which says where everything is.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import net from "node:net";
 import { join } from "node:path";
 import { answer, CLASSES, health, info, metrics, Publisher, verdict } from "./simulate.mjs";
 
-const { SL_PACKAGES, SL_BROKER, SL_PORT, SL_WS_PORT, SL_SCREENSHOTS, SL_SOURCE, SL_CHROMIUM } = process.env;
+const { SL_PACKAGES, SL_BROKER, SL_PORT, SL_WS_PORT, SL_SCREENSHOTS, SL_SOURCE, SL_BUILD, SL_CHROMIUM } = process.env;
 const require = createRequire(join(SL_PACKAGES, "package.json"));
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -355,6 +355,41 @@ const tests = {
         const v = await judge("cam1");
         await until("and alive", async () => (await text(page, "part")).includes(v.part_id));
         assert.equal(await text(page, "kept"), kept, "rejects are still there, and none twice");
+    },
+
+    async "the real daemon, and its ledger"({ page, report }) {
+        const daemon = join(SL_BUILD, "sightlined"), folder = join(SL_BROKER, "daemon");
+        if (!existsSync(daemon)) {
+            report("the real daemon", "not built, left out");
+            return;
+        }
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(join(folder, "camera.yaml"), `schema: 1
+broker: {host: 127.0.0.1, port: ${SL_PORT}, username: cam3, password_file: ${join(SL_BROKER, "passwords/cam3")}, client_id: real}
+metrics_interval_s: 1
+cameras:
+  - name: cam3
+    source: {type: line, line: {rate: 4, defect_rate: 1}}
+    model: {path: ${join(SL_SOURCE, "deploy/models/pcb")}}
+`);
+        const child = spawn(daemon, [join(folder, "camera.yaml")], { stdio: "ignore" });
+        try {
+            await page.click("text=cam3");
+            await until("its model is shown", async () => (await page.locator(".model").innerText()).includes("sightline 0."));
+            await until("its verdict is shown", async () => (await page.locator("[data-test=warning]").count()) === 0 && (await text(page, "lamp")) === "NG");
+            const film = page.locator(".film", { hasText: "board-" }).first();
+            await film.click();
+            await page.click("[data-test=was-ok]");
+            await until("the daemon records it", async () => (await text(page, "feedback")).includes("Recorded: this was OK"));
+            await page.keyboard.press("Escape");
+            await until("counted by the daemon", async () => Number(await text(page, "parts")) > 4);
+            await shot(page, "daemon");
+            await axe(page, "the real daemon");
+        } finally {
+            await new Promise((resolve) => { child.once("exit", resolve); child.kill("SIGTERM"); });
+        }
+        await until("it said good-bye", async () => (await text(page, "lamp")) === "OFFLINE");
+        await page.click("text=cam1");
     },
 
     async "four cameras, ten crops a second"({ page, browserPid, report }) {
