@@ -1,6 +1,6 @@
 // The small cards: numbers of the shift, health, model.
 import { useState } from "preact/hooks";
-import { age, count, html, percent, Shape, time } from "./html.js";
+import { count, html, percent, Shape, time } from "./html.js";
 import { Dialog } from "./dialog.js";
 
 export function Shift({ camera, onExport }) {
@@ -73,5 +73,3 @@ export function Model({ camera, command }) {
         </${Dialog}>`}
     </section>`;
 }
-
-export { age };

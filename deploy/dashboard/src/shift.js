@@ -18,7 +18,7 @@ export function shiftStart(starts, now = Date.now()) {
 }
 
 export class Counter {
-    constructor(id, settings) {
+    constructor(settings) {
         this.settings = settings;
         this.begin(0);
     }

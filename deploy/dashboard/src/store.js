@@ -1,7 +1,7 @@
 // What the page knows: one entry per camera, filled from the messages. Nothing here draws.
 
 import * as payload from "./payload.js";
-import { Counter, shiftStart } from "./shift.js";
+import { Counter } from "./shift.js";
 import { Trend } from "./trend.js";
 
 const MAX_CAMERAS = 64;
@@ -16,15 +16,14 @@ class Camera {
         this.status = this.info = this.health = this.metrics = this.last = this.frame = null;
         this.model = [];
         this.heard = 0; // performance.now() of the last message that was not a retained one
-        this.rejects = []; // newest first: {verdict, late, picture, feedback}
+        this.rejects = []; // newest first: {verdict, late, feedback}
         this.verdicts = []; // oldest first
-        this.pictures = new Map(); // part id → {url, at}
+        this.pictures = new Map(); // part id → address of its picture, oldest first
         this.seen = new Set();
         this.gaps = 0;
         this.alarms = new Map(); // id → text
-        this.counter = new Counter(id, settings);
-        this.trend = new Trend(id);
-        this.version = 0; // of the rejects
+        this.counter = new Counter(settings);
+        this.trend = new Trend();
     }
 }
 
@@ -110,7 +109,6 @@ function keepPicture(camera, partId, bytes) {
         URL.revokeObjectURL(url);
         camera.pictures.delete(oldest);
     }
-    camera.version++;
 }
 
 const isJpeg = (bytes) => bytes.length > 3 && bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff;
@@ -126,13 +124,11 @@ function takeVerdict(store, camera, message) {
     if (!late) {
         camera.counter.live(verdict);
         camera.last = verdict;
-        camera.lastAt = performance.now();
     }
     if (verdict.result !== "ok") {
         camera.rejects.unshift({ verdict, late, feedback: null });
         if (camera.rejects.length > MAX_REJECTS) camera.rejects.length = MAX_REJECTS;
-        camera.version++;
-    }
+        }
 }
 
 // The retained one, for who comes later; otherwise 'verdict' said it before.
@@ -140,11 +136,9 @@ function takeLast(store, camera, message) {
     const verdict = payload.verdict(payload.json(message.payload));
     if (!verdict || (camera.last && camera.last.stream === verdict.stream && camera.last.seq >= verdict.seq)) return;
     camera.last = verdict;
-    camera.lastAt = message.retain ? 0 : performance.now();
     if (verdict.result !== "ok" && message.retain && !isRepeated(camera, verdict)) {
         camera.rejects.unshift({ verdict, late: false, feedback: null });
-        camera.version++;
-    }
+        }
 }
 
 function takeCrop(store, camera, message, leaf) {
@@ -200,5 +194,3 @@ const TAKERS = {
         store.replies.get(reply.id)?.(reply);
     },
 };
-
-export { shiftStart };

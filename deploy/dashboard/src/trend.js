@@ -8,7 +8,6 @@ const minuteOf = (ms) => Math.floor(ms / 60000);
 export class Trend {
     constructor() {
         this.minutes = new Map(); // minute → {parts, rejects, latencies}
-        this.version = 0;
     }
 
     // A late verdict belongs to its own minute, as far as its clock can be trusted.
@@ -30,7 +29,6 @@ export class Trend {
             else m.latencies[Math.floor(Math.random() * m.parts)] = verdict.latencyMs;
             m.latencies.length = Math.min(m.latencies.length, SAMPLES);
         }
-        this.version++;
     }
 
     // [seconds, reject rate in %, median latency in ms], a value for each minute from the first on.
