@@ -2,6 +2,7 @@
 #include "accel/isolated/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sched.h>
@@ -116,10 +117,22 @@ static int become(const char *name, struct sl_error *error)
     return 0;
 }
 
+// Where memory runs out, the child is to go and not the camera, from which it inherits.
+static void go_first(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t ignored = write(fd, "500", 3);
+    (void)ignored;
+    close(fd);
+}
+
 int confine_rights(const char *user, struct sl_error *error)
 {
     const struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
+    go_first();
     if (geteuid() == 0) {
         if (unshare(CLONE_NEWNET) < 0 && errno != EPERM)
             return sl_error_set(error, -errno, "no network: %s", strerror(errno));

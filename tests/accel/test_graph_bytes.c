@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -129,8 +130,22 @@ static void test_damaged_blocks_are_refused_or_right(void **state)
     end(&b);
 }
 
-int main(void)
+// The seed of the fuzz target.
+static int write_seed(const char *path)
 {
+    struct bytes b;
+    write_network(&b);
+    FILE *file = fopen(path, "wb");
+    bool good = file && fwrite(b.data, 1, b.size, file) == b.size;
+    good = file && fclose(file) == 0 && good;
+    end(&b);
+    return good ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2)
+        return write_seed(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_every_shorter_block_is_refused),
