@@ -159,6 +159,7 @@ int main(int argc, char **argv)
     struct options o = {
         .rounds = 200, .deadline_ms = 100, .limit_ms = 1000, .slack_ms = 1, .seed = 1};
     struct sl_error error = {""};
+    setenv("SIGHTLINE_ACCEL_HOST", SL_BUILD_DIR "/sightline-accel-host", 0);
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         unsigned long value = c == '?' ? 0 : strtoul(optarg, NULL, 10);
         if (value == 0 || (c == 'r' && value > MAX_ROUNDS))

@@ -254,6 +254,7 @@ int main(int argc, char **argv)
     struct options o = {.frames = 10000, .deadline_ms = 60, .slack_ms = 1, .every = 50, .seed = 1};
     struct sl_host host = sl_host;
     host.log = count_event;
+    setenv("SIGHTLINE_ACCEL_HOST", SL_BUILD_DIR "/sightline-accel-host", 0);
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         unsigned long value = c == '?' ? 0 : strtoul(optarg, NULL, 10);
         if (value == 0)

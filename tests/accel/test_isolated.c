@@ -258,5 +258,6 @@ int main(void)
         cmocka_unit_test(test_what_the_child_reports),
         cmocka_unit_test(test_host_memory_is_refused),
     };
+    setenv("SIGHTLINE_ACCEL_HOST", SL_BUILD_DIR "/sightline-accel-host", 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -262,5 +262,6 @@ int main(void)
         cmocka_unit_test(test_isolated_crash),     cmocka_unit_test(test_all_fail),
         cmocka_unit_test(test_two_programs),
     };
+    setenv("SIGHTLINE_ACCEL_HOST", SL_BUILD_DIR "/sightline-accel-host", 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
