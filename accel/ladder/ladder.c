@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define MS       ((int64_t)1000000)
-#define QUIET_NS (10000 * MS)
+#define QUIET_NS (15000 * MS)
 #define CLOSE_NS (3000 * MS)
 
 struct options {

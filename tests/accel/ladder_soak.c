@@ -45,7 +45,7 @@ struct options {
 };
 
 struct counts {
-    long frames, verdicts, good, errors, wrong, late;
+    long frames, verdicts, good, errors, wrong, late, late_errors;
     int64_t worst_ns;
 };
 
@@ -171,7 +171,9 @@ static void frame(struct line *line, long number, const struct options *o, struc
     c->good += status == 0;
     c->errors += status != 0;
     c->wrong += status == 0 && wrong;
-    c->late += now > deadline_ns + o->slack_ms * MS;
+    const bool late = now > deadline_ns + o->slack_ms * MS;
+    c->late += late && status == 0;
+    c->late_errors += late && status != 0;
     c->worst_ns = now - start > c->worst_ns ? now - start : c->worst_ns;
 }
 
@@ -220,9 +222,10 @@ static int half(const struct options *o, const struct sl_host *host, bool lies, 
     end(&line);
     const struct usage after = usage();
     const bool children = waitpid(-1, NULL, WNOHANG) >= 0;
-    printf("%s\n  frames %ld, verdicts %ld: good %ld, declared ERROR %ld, wrong %ld, late %ld, "
+    printf("%s\n  frames %ld, verdicts %ld: good %ld, declared ERROR %ld (late %ld), wrong %ld, "
+           "late %ld, "
            "longest %.1f ms of %ld\n",
-           config, c.frames, c.verdicts, c.good, c.errors, c.wrong, c.late,
+           config, c.frames, c.verdicts, c.good, c.errors, c.late_errors, c.wrong, c.late,
            (double)c.worst_ns / 1e6, o->deadline_ms);
     printf("  answered by a lower step %llu, steps taken out or back %llu, cross-checks %llu, "
            "alarms %llu\n",
