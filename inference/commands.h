@@ -3,6 +3,7 @@
 #ifndef SL_INFERENCE_COMMANDS_H
 #define SL_INFERENCE_COMMANDS_H
 
+int sl_command_accel(int argc, char **argv);
 int sl_command_eval(int argc, char **argv);
 int sl_command_model(int argc, char **argv);
 int sl_command_bench_model(int argc, char **argv); // `sightline bench --model`

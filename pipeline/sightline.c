@@ -27,6 +27,7 @@ static const struct verb verbs[] = {
     {"check", "Check a configuration file", sl_command_check},
     {"eval", "Measure a model on labelled pictures", sl_command_eval},
     {"bench", "Measure speed: of a network, or with --pipeline of the whole path", bench},
+    {"accel", "List, test and time what can run a network", sl_command_accel},
     {"model", "Show what a model is made of", sl_command_model},
     {"bundle", "Make, sign and check model bundles", NULL},
     {"slot", "Prepare and show the slots that models live in", NULL},

@@ -2,6 +2,7 @@
 #include "accel/cpu/cpu.h"
 
 #include "accel/cpu/features.h"
+#include "accel/cpu/health.h"
 #include "accel/cpu/kernels.h"
 #include "accel/cpu/program.h"
 
@@ -240,6 +241,13 @@ static int cpu_wait(void *device, void *opaque, int64_t deadline_ns, struct sl_e
     return cpu_run(program, deadline_ns, error);
 }
 
+static int cpu_health(void *device, struct sl_device_health *out)
+{
+    (void)device;
+    cpu_read_health("/sys", out);
+    return 0;
+}
+
 static int cpu_reset(void *device, struct sl_error *error)
 {
     (void)device;
@@ -292,6 +300,7 @@ const struct sl_backend sl_cpu_backend = {
     .bind_output = cpu_bind_output,
     .submit = cpu_submit,
     .wait = cpu_wait,
+    .health = cpu_health,
     .reset = cpu_reset,
     .program_bytes = cpu_program_bytes,
     .profile = cpu_profile,

@@ -19,7 +19,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build")
 TOOL = BUILD / "sightline"
 SKIPPED = 77
-VERBS = ["run", "watch", "status", "check", "eval", "ledger", "bench", "model", "bundle", "slot", "simulate"]
+VERBS = ["accel", "run", "watch", "status", "check", "eval", "ledger", "bench", "model", "bundle", "slot", "simulate"]
 ACTIONS = {"bundle": ["keygen", "rotate", "create", "sign", "verify", "show", "catalog", "order"],
            "slot": ["status", "provision"]}
 CONFIG = """schema: 1
