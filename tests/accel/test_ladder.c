@@ -1,6 +1,7 @@
 // The ladder: refusals, one failure, a step taken out and back, lies found, steps that are missing.
 #include "tests/accel/network.h"
 
+#include "accel/inner.h"
 #include "accel/registry.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -235,6 +237,135 @@ static void test_all_fail(void **state)
     end(&run);
 }
 
+// Stands for a process that cannot be killed: works as cpu does until it is told to hang, and then
+// still has the outputs' file mapped, at an address of its own.
+static struct zombie {
+    struct sl_inner cpu;
+    bool hangs;
+    unsigned char *output; // its view of the last output that was bound
+    size_t bytes;
+} zombie;
+
+static int zombie_open(const struct sl_host *host, const char *device, const char *options,
+                       void **out, struct sl_error *error)
+{
+    (void)device;
+    (void)options;
+    *out = &zombie;
+    return sl_inner_open(host, "cpu", &zombie.cpu, error);
+}
+
+static void zombie_close(void *device)
+{
+    (void)device;
+    zombie.cpu.backend->close(zombie.cpu.device);
+    if (zombie.output)
+        munmap(zombie.output, zombie.bytes);
+    zombie.output = NULL;
+}
+
+static int zombie_compile(void *device, const struct sl_graph *graph, void **program,
+                          struct sl_error *error)
+{
+    (void)device;
+    return zombie.cpu.backend->compile(zombie.cpu.device, graph, program, error);
+}
+
+static void zombie_release(void *device, void *program)
+{
+    (void)device;
+    zombie.cpu.backend->release(zombie.cpu.device, program);
+}
+
+static int zombie_bind_input(void *device, void *program, uint32_t index,
+                             const struct sl_buffer *buffer, struct sl_error *error)
+{
+    (void)device;
+    return zombie.cpu.backend->bind_input(zombie.cpu.device, program, index, buffer, error);
+}
+
+static int zombie_bind_output(void *device, void *program, uint32_t index,
+                              const struct sl_buffer *buffer, struct sl_error *error)
+{
+    (void)device;
+    if (zombie.output)
+        munmap(zombie.output, zombie.bytes);
+    zombie.bytes = buffer->bytes;
+    zombie.output = mmap(NULL, zombie.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, buffer->fd,
+                         (off_t)buffer->offset);
+    assert_ptr_not_equal(zombie.output, MAP_FAILED);
+    return zombie.cpu.backend->bind_output(zombie.cpu.device, program, index, buffer, error);
+}
+
+static int zombie_submit(void *device, void *program, struct sl_error *error)
+{
+    (void)device;
+    return zombie.hangs ? 0 : zombie.cpu.backend->submit(zombie.cpu.device, program, error);
+}
+
+static int zombie_wait(void *device, void *program, int64_t deadline_ns, struct sl_error *error)
+{
+    (void)device;
+    if (zombie.hangs)
+        return sl_error_set(error, -ETIMEDOUT, "cannot be killed");
+    return zombie.cpu.backend->wait(zombie.cpu.device, program, deadline_ns, error);
+}
+
+static int zombie_reset(void *device, struct sl_error *error)
+{
+    (void)device;
+    return sl_error_set(error, -EIO, "cannot be killed");
+}
+
+static const struct sl_backend zombie_backend = {
+    .abi = SL_ACCEL_ABI,
+    .struct_size = sizeof(struct sl_backend),
+    .name = "zombie",
+    .version = "1",
+    .open = zombie_open,
+    .close = zombie_close,
+    .compile = zombie_compile,
+    .release = zombie_release,
+    .bind_input = zombie_bind_input,
+    .bind_output = zombie_bind_output,
+    .submit = zombie_submit,
+    .wait = zombie_wait,
+    .reset = zombie_reset,
+    .traits = SL_TRAIT_MEMFD | SL_TRAIT_PUNCTUAL,
+};
+
+// What it writes behind the deadline must not reach the answer of the next step.
+static void test_late_writes_reach_nobody(void **state)
+{
+    (void)state;
+    struct run run;
+    struct sl_error error = {""};
+    assert_int_equal(sl_accel_register(&zombie_backend, &error), 0);
+    begin(&run, "ladder:zombie|isolated:cpu|cpu,ladder.retry_ms=3600000");
+    assert_answer(&run, "zombie");
+    size_t bytes;
+    const void *output = sl_program_output(run.program, 0, &bytes);
+    unsigned char *kept =
+        mmap(NULL, zombie.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(kept, MAP_FAILED);
+    assert_memory_equal(zombie.output, output, bytes); // the same pages
+    unsigned char *view = zombie.output;               // the zombie's process goes on with it
+    zombie.output = NULL;
+    zombie.hangs = true;
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(try_once(&run, 2000), 0);
+        assert_string_equal(run.status.actual, "isolated:cpu");
+        memcpy(kept, output, bytes);
+        memset(view, 0xaa, bytes);
+        assert_memory_equal(output, kept, bytes);
+        assert_ptr_equal(sl_program_output(run.program, 0, NULL), output);
+    }
+    zombie.hangs = false;
+    munmap(kept, bytes);
+    munmap(view, bytes);
+    end(&run);
+}
+
 static void test_two_programs(void **state)
 {
     (void)state;
@@ -255,11 +386,17 @@ static void test_two_programs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),           cmocka_unit_test(test_one_failure_falls_through),
-        cmocka_unit_test(test_taken_out_and_back), cmocka_unit_test(test_lost_is_taken_out_at_once),
-        cmocka_unit_test(test_hang_and_stuck),     cmocka_unit_test(test_lies_are_found),
-        cmocka_unit_test(test_liar_stays_out),     cmocka_unit_test(test_missing_at_first),
-        cmocka_unit_test(test_isolated_crash),     cmocka_unit_test(test_all_fail),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_one_failure_falls_through),
+        cmocka_unit_test(test_taken_out_and_back),
+        cmocka_unit_test(test_lost_is_taken_out_at_once),
+        cmocka_unit_test(test_hang_and_stuck),
+        cmocka_unit_test(test_lies_are_found),
+        cmocka_unit_test(test_liar_stays_out),
+        cmocka_unit_test(test_missing_at_first),
+        cmocka_unit_test(test_isolated_crash),
+        cmocka_unit_test(test_all_fail),
+        cmocka_unit_test(test_late_writes_reach_nobody),
         cmocka_unit_test(test_two_programs),
     };
     setenv("SIGHTLINE_ACCEL_HOST", SL_BUILD_DIR "/sightline-accel-host", 0);
