@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FOREVER      INT64_MAX
 #define MAX_OPENINGS 64
@@ -78,10 +79,13 @@ static int set_option(void *ctx, const char *key, const char *value, struct sl_e
     } else if (strcmp(key, "seed") == 0) {
         status = sl_option_number(key, value, 1, UINT64_MAX, &number, error);
         script->seed = number;
+    } else if (strcmp(key, "vary") == 0) {
+        status = sl_option_number(key, value, 0, 1, &number, error);
+        script->vary = number == 1;
     } else {
         status = sl_error_set(error, -EINVAL,
                               "option 'fault.%s' is not known, there are: fault.script, "
-                              "fault.random, fault.seed, fault.kinds, fault.ms",
+                              "fault.random, fault.seed, fault.kinds, fault.ms, fault.vary",
                               key);
     }
     return status;
@@ -132,6 +136,8 @@ static int fault_open(const struct sl_host *host, const char *name, const char *
     int status =
         sl_wrapper_split("fault.", name, options, set_option, &device->script, inner, error);
     if (status == 0) {
+        if (device->script.vary)
+            device->script.seed += (uint64_t)getpid() << 32;
         device->script.counts[FAULT_OPEN] = count_opening(options) - 1;
         status = next(device, FAULT_OPEN, error);
     }

@@ -15,7 +15,8 @@
 //   crash     the process ends by SIGABRT
 // delay, hang and wrong are for `wait` alone. With random=N about one run in N gets one of `kinds`
 // (default: all but crash), drawn from the seed (default 1); fault.ms (default 30) is the time of
-// delay and stuck.
+// delay and stuck. fault.vary=1 adds the process number to the seed, so that each child of an
+// isolated device fails in its own order.
 #ifndef SL_ACCEL_FAULT_FAULT_H
 #define SL_ACCEL_FAULT_FAULT_H
 

@@ -44,6 +44,7 @@ struct fault_script {
     uint32_t random; // one wait in so many; 0: none
     uint32_t kinds;  // bit per action
     uint32_t ms;
+    bool vary;
     uint64_t seed;
     uint64_t counts[FAULT_CALLS];
 };

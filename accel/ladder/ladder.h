@@ -14,7 +14,8 @@
 // ladder.deadline_ms in a step's options: the most that a run may take there. ladder.cross_check=N:
 // one run in N is done on the last step, too; where they differ by more than
 // ladder.tolerance_permille (10) of 1 + |number|, that is an alarm, the last step's answer counts,
-// and the step is taken out. It is left out where the deadline is too near.
+// and the step is taken out. It is left out where the deadline is too near; but with N = 1 no
+// answer counts that the last step has not confirmed.
 //
 // Steps that promise to be punctual (SL_TRAIT_PUNCTUAL: cpu, isolated) read and write the caller's
 // tensors from the caller's thread. Each other one has a thread and tensors of its own, because it
