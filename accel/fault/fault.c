@@ -123,6 +123,15 @@ static int next(struct device *device, enum fault_call call, struct sl_error *er
     return befall(device, &rule, error);
 }
 
+static int fault_probe(const struct sl_host *host, struct sl_device_info *devices, uint32_t *count,
+                       struct sl_error *error)
+{
+    (void)host;
+    (void)devices;
+    (void)count;
+    return sl_error_set(error, -ENODEV, "it has no device of its own: write fault:BACKEND");
+}
+
 static int fault_open(const struct sl_host *host, const char *name, const char *options, void **out,
                       struct sl_error *error)
 {
@@ -315,6 +324,7 @@ const struct sl_backend sl_fault_backend = {
     .struct_size = sizeof(struct sl_backend),
     .name = "fault",
     .version = SIGHTLINE_VERSION,
+    .probe = fault_probe,
     .open = fault_open,
     .close = fault_close,
     .compile = fault_compile,

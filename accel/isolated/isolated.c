@@ -60,6 +60,15 @@ static void find_program(struct iso_device *d)
     strcpy(d->path, SIGHTLINE_LIBEXEC "/sightline-accel-host");
 }
 
+static int isolated_probe(const struct sl_host *host, struct sl_device_info *devices,
+                          uint32_t *count, struct sl_error *error)
+{
+    (void)host;
+    (void)devices;
+    (void)count;
+    return sl_error_set(error, -ENODEV, "it has no device of its own: write isolated:BACKEND");
+}
+
 static int isolated_open(const struct sl_host *host, const char *name, const char *options,
                          void **out, struct sl_error *error)
 {
@@ -368,6 +377,7 @@ const struct sl_backend sl_isolated_backend = {
     .struct_size = sizeof(struct sl_backend),
     .name = "isolated",
     .version = SIGHTLINE_VERSION,
+    .probe = isolated_probe,
     .open = isolated_open,
     .close = isolated_close,
     .compile = isolated_compile,

@@ -141,6 +141,16 @@ static void ladder_close(void *opaque)
     free(l);
 }
 
+static int ladder_probe(const struct sl_host *host, struct sl_device_info *devices, uint32_t *count,
+                        struct sl_error *error)
+{
+    (void)host;
+    (void)devices;
+    (void)count;
+    return sl_error_set(error, -ENODEV,
+                        "it has no device of its own: write ladder:BACKEND|BACKEND");
+}
+
 static int ladder_open(const struct sl_host *host, const char *device, const char *options,
                        void **out, struct sl_error *error)
 {
@@ -393,6 +403,7 @@ const struct sl_backend sl_ladder_backend = {
     .struct_size = sizeof(struct sl_backend),
     .name = "ladder",
     .version = SIGHTLINE_VERSION,
+    .probe = ladder_probe,
     .open = ladder_open,
     .close = ladder_close,
     .compile = ladder_compile,

@@ -275,24 +275,30 @@ static void test_late_work_is_waited_for(void **state)
     assert_open_refused("slow,broken=1", -EIO, "accelerator 'slow,broken=1': does not answer");
 }
 
-static void count_device(void *ctx, const struct sl_backend *backend,
-                         const struct sl_device_info *device, const char *problem)
+// Every back end says something: its devices, or why it has none.
+struct listed {
+    int rows;
+    bool cpu, slow, wrapper;
+};
+
+static void list_device(void *ctx, const struct sl_backend *backend,
+                        const struct sl_device_info *device, const char *problem)
 {
-    assert_null(problem);
-    assert_string_equal(device->name, "0");
-    assert_non_null(backend->name);
-    (*(int *)ctx)++;
+    struct listed *listed = ctx;
+    assert_true((device == NULL) == (problem != NULL));
+    listed->rows++;
+    listed->cpu |= device && !strcmp(backend->name, "cpu") && !strcmp(device->name, "0");
+    listed->slow |= device && !strcmp(backend->name, "slow");
+    listed->wrapper |= problem && !strcmp(backend->name, "ladder") && strstr(problem, "ladder:");
 }
 
 static void test_list(void **state)
 {
     (void)state;
-    int devices = 0, backends = 0;
-    while (sl_registry_at((size_t)backends))
-        backends++;
-    sl_accel_list(count_device, &devices);
-    assert_int_equal(devices, backends);
-    assert_non_null(sl_registry_find("slow", 4));
+    struct listed listed = {0};
+    sl_accel_list(list_device, &listed);
+    assert_true(listed.rows >= 3);
+    assert_true(listed.cpu && listed.slow && listed.wrapper);
 }
 
 int main(void)
