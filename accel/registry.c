@@ -7,6 +7,7 @@
 #include "accel/isolated/isolated.h"
 #include "accel/ladder/ladder.h"
 #include "accel/onnxruntime/backend.h"
+#include "accel/plugins.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -45,6 +46,36 @@ static void add(const struct sl_backend *backend)
     memcpy(copy, backend, known);
 }
 
+// Plug-ins that were not taken, for the list.
+#define MAX_PROBLEMS 16
+static struct problem {
+    struct sl_backend shown; // its name alone
+    char name[64], message[SL_ERROR_MAX];
+} problems[MAX_PROBLEMS];
+static size_t n_problems;
+
+static void note_problem(void *ctx, const char *file, const char *message)
+{
+    (void)ctx;
+    if (n_problems == MAX_PROBLEMS)
+        return;
+    struct problem *problem = &problems[n_problems++];
+    snprintf(problem->name, sizeof(problem->name), "%s", file);
+    snprintf(problem->message, sizeof(problem->message), "%s", message);
+    problem->shown.name = problem->name;
+}
+
+// From the folder that was configured at build time, or where the environment says.
+static void add_plugins(void)
+{
+    const char *named = secure_getenv("SIGHTLINE_BACKENDS");
+    const char *folder = named ? named : SIGHTLINE_BACKENDS;
+    struct sl_error error;
+    int status = sl_plugins_load(folder, note_problem, NULL, &error);
+    if (status && (named || status != -ENOENT))
+        note_problem(NULL, folder, error.message);
+}
+
 static void add_built_in(void)
 {
     if (n_backends > 0)
@@ -54,6 +85,7 @@ static void add_built_in(void)
     add(&sl_fault_backend);
     add(&sl_isolated_backend);
     add(&sl_ladder_backend);
+    add_plugins();
 }
 
 static const char *missing_member(const struct sl_backend *b)
@@ -157,4 +189,6 @@ void sl_accel_list(sl_accel_each each, void *ctx)
     const struct sl_backend *backend;
     for (size_t i = 0; (backend = sl_registry_at(i)); i++)
         list_devices(backend, each, ctx);
+    for (size_t i = 0; i < n_problems; i++)
+        each(ctx, &problems[i].shown, NULL, problems[i].message);
 }
