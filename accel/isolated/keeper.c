@@ -128,12 +128,15 @@ static void bury(struct iso_device *d)
     pthread_cond_broadcast(&d->changed);
 }
 
+// Called and returns with the lock.
 static void say_restart(struct iso_device *d)
 {
     char text[SL_ERROR_MAX + SL_CONFIG_MAX + 64];
     snprintf(text, sizeof(text), "accelerator 'isolated:%s': %s; starting another", d->inner,
              d->start_error.message);
+    pthread_mutex_unlock(&d->lock); // a log may block
     d->host->log(4, text);
+    pthread_mutex_lock(&d->lock);
 }
 
 static void pause_ms(struct iso_device *d, int64_t ms)
@@ -171,6 +174,8 @@ static int64_t live(struct iso_device *d, int64_t pause)
     d->restarts++;
     d->state = ISO_STARTING;
     say_restart(d);
+    if (d->state == ISO_CLOSING)
+        return pause;
     // One that never does any work is not started again and again without a pause.
     if (d->answered)
         return FIRST_PAUSE_MS;

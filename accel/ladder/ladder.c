@@ -96,8 +96,10 @@ static int open_steps(struct ladder *l, struct sl_error *error)
         int status = step_open(step, &cause);
         if (status && (step == last_step(l) || status == -EINVAL || status == -ENOENT))
             return sl_error_set(error, status, "step %u: %s", i + 1, cause.message);
+        pthread_mutex_lock(&l->lock);
         if (status)
             step_break(step, cause.message);
+        pthread_mutex_unlock(&l->lock);
     }
     if (l->cross_check && !last_step(l)->punctual)
         return sl_error_set(error, -EINVAL,

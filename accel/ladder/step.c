@@ -175,7 +175,9 @@ void step_break(struct step *step, const char *cause)
     snprintf(step->reason, sizeof(step->reason), "%.*s", (int)sizeof(step->reason) - 1, cause);
     l->standing.steps++;
     pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock); // a log may block
     ladder_say(l, 4, step, "is taken out", cause);
+    pthread_mutex_lock(&l->lock);
 }
 
 // Called and returns with the lock.
@@ -186,13 +188,15 @@ static void try_to_mend(struct step *step)
     step->state = STEP_MENDING;
     pthread_mutex_unlock(&l->lock);
     int status = mend(step, &error);
+    if (status == 0)
+        error.message[0] = '\0'; // of a reset that did not help
+    ladder_say(l, 4, step, status ? "does not come back" : "is back", error.message);
     pthread_mutex_lock(&l->lock);
     step->strikes = 0;
     if (status == 0) {
         step->state = STEP_READY;
         step->reason[0] = '\0';
         l->standing.steps++;
-        ladder_say(l, 4, step, "is back", "");
     } else {
         step->state = STEP_BROKEN;
         step->retry_ns = l->host->now_ns() + (int64_t)step->pause_ms * MS;
@@ -200,7 +204,6 @@ static void try_to_mend(struct step *step)
             step->pause_ms < LONGEST_PAUSE_MS / 2 ? 2 * step->pause_ms : LONGEST_PAUSE_MS;
         snprintf(step->reason, sizeof(step->reason), "%.*s", (int)sizeof(step->reason) - 1,
                  error.message);
-        ladder_say(l, 4, step, "does not come back", error.message);
     }
     pthread_cond_broadcast(&l->changed);
 }

@@ -93,7 +93,7 @@ int step_start(struct step *step, struct sl_error *error);
 // Runs in the calling thread on the tensors that are bound. *going_on: they are still in use.
 int step_run(struct step *step, struct ladder_program *program, int64_t deadline_ns, bool *going_on,
              struct sl_error *error);
-// Takes it out, to be mended; with the lock held.
+// Takes it out, to be mended; with the lock held, which is let go for a moment to log.
 void step_break(struct step *step, const char *cause);
 // Waits until no step's thread works, and keeps it so until ladder_resume. False: one does not end.
 bool ladder_pause(struct ladder *ladder, int64_t deadline_ns);
