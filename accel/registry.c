@@ -7,6 +7,7 @@
 #include "accel/isolated/isolated.h"
 #include "accel/ladder/ladder.h"
 #include "accel/onnxruntime/backend.h"
+#include "accel/opencl/opencl.h"
 #include "accel/plugins.h"
 
 #include <errno.h>
@@ -85,6 +86,7 @@ static void add_built_in(void)
     add(&sl_fault_backend);
     add(&sl_isolated_backend);
     add(&sl_ladder_backend);
+    add(&sl_opencl_backend);
     add_plugins();
 }
 
