@@ -14,7 +14,7 @@
 
 #define MS         ((int64_t)1000000)
 #define CALL_MS    1000
-#define RESERVE_NS (10 * MS) // of a deadline: for the child's end to be seen
+#define RESERVE_NS (20 * MS) // of a deadline, half of it for the end of a child to be seen
 
 static int set_option(void *ctx, const char *key, const char *value, struct sl_error *error)
 {
