@@ -2,7 +2,7 @@
 #include "accel/onnxruntime/backend.h"
 
 #include "accel/inner.h"
-#include "accel/onnxruntime/ort.h"
+#include "accel/onnxruntime/share.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -23,6 +23,7 @@ struct device {
     uint64_t threads;
     bool refuse_fallback, inexact;
     uint64_t errors;
+    struct ort_share share; // of the model compiled last, where a provider was asked for
 };
 
 struct program {
@@ -267,17 +268,23 @@ static int create_session(struct device *d, const struct sl_graph *graph, struct
                           struct sl_error *error)
 {
     struct ort_entry config[2];
+    // The CPU's provider is always there and cannot be asked for.
+    bool cpu = d->provider && strcmp(d->provider, "CPU") == 0;
     struct ort_options options = {.threads = (uint32_t)d->threads,
                                   .config = config,
-                                  .provider = d->provider,
+                                  .provider = cpu ? NULL : d->provider,
                                   .provider_options = d->provider_options,
                                   .n_provider_options = d->n_provider_options};
     if (!d->inexact)
         config[options.n_config++] = (struct ort_entry){"session.x64quantprecision", "1"};
-    if (d->refuse_fallback && d->provider)
+    if (d->refuse_fallback && d->provider && !cpu)
         config[options.n_config++] = (struct ort_entry){"session.disable_cpu_ep_fallback", "1"};
-    return ort_session_create(d->ort, graph->onnx, (size_t)graph->onnx_bytes, &options, &p->session,
-                              error);
+    int status = ort_session_create(d->ort, graph->onnx, (size_t)graph->onnx_bytes, &options,
+                                    &p->session, error);
+    if (status == 0 && d->provider)
+        status = ort_share_measure(d->ort, graph->onnx, (size_t)graph->onnx_bytes, &options,
+                                   &d->share, error);
+    return status;
 }
 
 static int backend_compile(void *device, const struct sl_graph *graph, void **out,
@@ -378,6 +385,16 @@ static int backend_health(void *device, struct sl_device_health *out)
     return 0;
 }
 
+static void backend_standing(void *device, struct sl_standing *out)
+{
+    const struct device *d = device;
+    snprintf(out->actual, sizeof(out->actual), "onnxruntime%s%.40s", d->provider ? ":" : "",
+             d->provider ? d->provider : "");
+    if (d->share.taken < d->share.all)
+        snprintf(out->reason, sizeof(out->reason), "%.40s took %u of %u nodes, the CPU the others",
+                 d->provider, d->share.taken, d->share.all);
+}
+
 const struct sl_backend sl_onnxruntime_backend = {
     .abi = SL_ACCEL_ABI,
     .struct_size = sizeof(struct sl_backend),
@@ -393,4 +410,5 @@ const struct sl_backend sl_onnxruntime_backend = {
     .submit = backend_submit,
     .wait = backend_wait,
     .health = backend_health,
+    .standing = backend_standing,
 };

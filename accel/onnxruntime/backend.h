@@ -8,6 +8,9 @@
 // later). exact=no lets INT8 products saturate where the processor's fastest instruction does,
 // which is ONNX Runtime's own default on x86.
 //
+// Where a provider is asked for, the model is run once with zeros when it is compiled, to count the
+// nodes that the provider took: the status says so where others ran on the CPU.
+//
 // A model is given to ONNX Runtime as the bytes of its ONNX file, so a graph without them is
 // refused. A run that is beyond its deadline goes on in the program's own thread; `wait` reports it
 // and the next submit is refused until it has ended. Not run on any accelerator's hardware.

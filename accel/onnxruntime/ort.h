@@ -41,6 +41,7 @@ struct ort_options {
     const char *provider; // "QNN", "OpenVINO", "XNNPACK" …; NULL: the CPU alone
     const struct ort_entry *provider_options;
     uint32_t n_provider_options;
+    const char *profile; // the session writes profile_TIME.json when it is freed; NULL: none
 };
 
 struct ort_tensor {

@@ -59,6 +59,7 @@ enum {
        const struct ort_value *const *in, size_t n_in, const char *const *out_names, size_t n_out, \
        struct ort_value **out))                                                                    \
     F(10, struct ort_status *, create_options, (struct ort_native_options **))                     \
+    F(14, struct ort_status *, enable_profile, (struct ort_native_options *, const char *prefix))  \
     F(22, struct ort_status *, set_severity, (struct ort_native_options *, int))                   \
     F(23, struct ort_status *, set_optimisation, (struct ort_native_options *, int))               \
     F(24, struct ort_status *, set_threads, (struct ort_native_options *, int))                    \

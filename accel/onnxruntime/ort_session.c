@@ -74,6 +74,8 @@ static int set_options(struct ort *ort, struct ort_native_options *native,
     for (uint32_t i = 0; status == 0 && i < o->n_config; i++)
         status = ort_check(ort, call->set_config(native, o->config[i].key, o->config[i].value),
                            error, o->config[i].key);
+    if (status == 0 && o->profile)
+        status = ort_check(ort, call->enable_profile(native, o->profile), error, "profile");
     return status ? status : set_provider(ort, native, o, error);
 }
 

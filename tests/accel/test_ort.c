@@ -1,5 +1,5 @@
 // ONNX Runtime's wrapper: what it refuses, and the real library where there is one.
-#include "accel/onnxruntime/ort.h"
+#include "accel/onnxruntime/share.h"
 
 #include <errno.h>
 #include <math.h>
@@ -276,6 +276,40 @@ static void runs_into_the_memory_given(void **state)
     free(out[1]);
 }
 
+static void counts_in_a_profile(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "[\n{\"cat\" : \"Session\",\"name\" :\"model_run\",\"args\" : {}},\n"
+        "{\"cat\" : \"Node\",\"name\" :\"a_kernel_time\",\"args\" : {\"provider\" : "
+        "\"QNNExecutionProvider\",\"op_name\" : \"Conv\"}},\n"
+        "{\"cat\" : \"Node\",\"name\" :\"b_fence_after\",\"args\" : {}},\n"
+        "{\"cat\" : \"Node\",\"name\" :\"b_kernel_time\",\"args\" : {\"provider\":"
+        "\"CPUExecutionProvider\"}},\n"
+        "{\"cat\" : \"Node\",\"name\" :\"c_kernel_time\",\"args\" : {}},\n";
+    struct ort_share share = ort_share_count(text, "QNN");
+    assert_int_equal(share.taken, 1);
+    assert_int_equal(share.all, 2);
+    assert_int_equal(ort_share_count("", "QNN").all, 0);
+    assert_int_equal(ort_share_count("x_kernel_time\"", "QNN").all, 0);
+}
+
+static void counts_the_nodes_of_a_provider(void **state)
+{
+    const struct real *real = need(state);
+    const struct ort_options options = {.threads = 1};
+    struct ort_share share;
+    struct sl_error error = {""};
+    if (ort_share_measure(real->ort, real->bytes, real->size, &options, &share, &error) != 0)
+        fail_msg("%s", error.message);
+    assert_true(share.all > 5);
+    assert_int_equal(share.taken, share.all);
+    setenv("TMPDIR", "/nonexistent", 1);
+    assert_int_equal(
+        ort_share_measure(real->ort, real->bytes, real->size, &options, &share, &error), -ENOENT);
+    unsetenv("TMPDIR");
+}
+
 int main(void)
 {
     const struct CMUnitTest refusals[] = {
@@ -284,6 +318,7 @@ int main(void)
         cmocka_unit_test(refuses_another_library),
         cmocka_unit_test(refuses_versions_that_it_does_not_know),
         cmocka_unit_test(looks_where_the_environment_says),
+        cmocka_unit_test(counts_in_a_profile),
     };
     const struct CMUnitTest real[] = {
         cmocka_unit_test(real_library_says_what_it_is),
@@ -291,6 +326,7 @@ int main(void)
         cmocka_unit_test(describes_inputs_and_outputs),
         cmocka_unit_test(refuses_memory_that_does_not_fit),
         cmocka_unit_test(runs_into_the_memory_given),
+        cmocka_unit_test(counts_the_nodes_of_a_provider),
     };
     const int failed = cmocka_run_group_tests(refusals, NULL, NULL);
     return failed + cmocka_run_group_tests(real, open_real, close_real);
