@@ -144,22 +144,37 @@ static int run_status(const struct options *o)
 
 // --- provision ----------------------------------------------------------------------------------
 
-// A part that is there, as a partition is, keeps its size.
+// A file of `size` bytes, whatever was there.
+static int write_empty(const char *path, uint64_t size)
+{
+    const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int error = posix_fallocate(fd, 0, (off_t)size);
+    if (error == 0 && fsync(fd) != 0)
+        error = errno;
+    close(fd);
+    return error;
+}
+
+// A part that is there, as a partition is, keeps its size. A file gets its name when it is whole,
+// so that one that was interrupted is not taken for a small partition.
 static int make_part(const char *folder, const char *name, uint64_t size)
 {
-    char path[4096];
+    char path[4096], young[4096 + 8];
+    struct stat info;
     if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
         return fail("%s: name too long", folder);
-    const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno == EEXIST ? 0 : fail("%s: %s", path, strerror(errno));
-    const int error = posix_fallocate(fd, 0, (off_t)size);
-    const int synced = error == 0 ? fsync(fd) : 0;
-    close(fd);
-    if (error == 0 && synced == 0)
+    if (lstat(path, &info) == 0)
         return 0;
-    unlink(path);
-    return fail("%s: %s", path, strerror(error ? error : EIO));
+    snprintf(young, sizeof(young), "%s.new", path);
+    int error = write_empty(young, size);
+    if (error == 0 && rename(young, path) != 0)
+        error = errno;
+    if (error == 0)
+        return 0;
+    unlink(young);
+    return fail("%s: %s", path, strerror(error));
 }
 
 static int sync_folder(const char *folder)

@@ -142,6 +142,11 @@ class Slots(unittest.TestCase):
             self.provision()
         self.assertTrue(self.status()["serves"])
 
+    def test_a_file_without_its_size_is_made_anew(self):
+        (self.at / "sl-golden.new").write_bytes(b"begun")
+        self.provision()
+        self.assertFalse((self.at / "sl-golden.new").exists())
+
     def test_active_slot_damaged(self):
         self.provision()
         payload_end = (self.keys / "good.slb").stat().st_size
