@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LONGEST = 64 << 20, LARGEST = 1 << 30, MOST = 64 };
+enum { LONGEST = 64 << 20, MOST = 64 };
+#define LARGEST ((uint64_t)1 << 30) // bytes of a tensor
 
 // Events stand on lines of their own: {"cat" : "Node", … "name" :"conv1_kernel_time", … "args" :
 // {… "provider" : "CPUExecutionProvider" …}}.
@@ -33,36 +34,54 @@ struct ort_share ort_share_count(const char *json, const char *provider)
     return share;
 }
 
+static size_t element_bytes(uint32_t dtype)
+{
+    return dtype == SL_I64 ? 8 : dtype == SL_F32 || dtype == SL_I32 ? 4 : 1;
+}
+
+// Lends zeros to the inputs or the outputs; the caller frees memory[i].
+static int bind_zeros(struct ort_session *session, enum ort_direction direction, void *memory[MOST],
+                      struct sl_error *error)
+{
+    uint32_t count = ort_session_count(session, direction);
+    int status =
+        count > MOST ? sl_error_set(error, -E2BIG, "%u tensors, at most %d", count, MOST) : 0;
+    for (uint32_t i = 0; status == 0 && i < count; i++) {
+        const struct ort_tensor *t = ort_session_tensor(session, direction, i);
+        struct sl_tensor shape = {.dtype = t->dtype, .rank = t->rank};
+        uint64_t size = element_bytes(t->dtype);
+        for (uint32_t k = 0; k < t->rank; k++) {
+            shape.dims[k] = t->dims[k] > 0 ? t->dims[k] : 1;
+            size = size > LARGEST || (uint64_t)shape.dims[k] > LARGEST / size
+                       ? LARGEST + 1
+                       : size * (uint64_t)shape.dims[k];
+        }
+        memory[i] = size <= LARGEST ? calloc(1, (size_t)size) : NULL;
+        if (!memory[i])
+            return sl_error_set(error, -ENOMEM, "no memory for '%s'", t->name);
+        status = ort_session_bind(session, direction, i, &shape, memory[i], (size_t)size, error);
+    }
+    return status;
+}
+
 static int run_once(struct ort *ort, const void *onnx, size_t bytes,
                     const struct ort_options *options, struct sl_error *error)
 {
     struct ort_session *session;
-    void *memory[ORT_DIRECTIONS][MOST] = {{NULL}};
+    void *inputs[MOST] = {NULL}, *outputs[MOST] = {NULL};
     int status = ort_session_create(ort, onnx, bytes, options, &session, error);
     if (status)
         return status;
-    for (int d = 0; status == 0 && d < ORT_DIRECTIONS; d++)
-        for (uint32_t i = 0; status == 0 && i < ort_session_count(session, d); i++) {
-            const struct ort_tensor *t = ort_session_tensor(session, d, i);
-            struct sl_tensor shape = {.dtype = t->dtype, .rank = t->rank};
-            size_t size = t->dtype == SL_I64 ? 8 : t->dtype == SL_F32 || t->dtype == SL_I32 ? 4 : 1;
-            for (uint32_t k = 0; k < t->rank; k++) {
-                shape.dims[k] = t->dims[k] > 0 ? t->dims[k] : 1;
-                size *= (size_t)shape.dims[k];
-            }
-            if (i >= MOST || size > LARGEST)
-                status = sl_error_set(error, -E2BIG, "too many or too large tensors to try");
-            else if (!(memory[d][i] = calloc(1, size)))
-                status = sl_error_set(error, -ENOMEM, "no memory");
-            else
-                status = ort_session_bind(session, d, i, &shape, memory[d][i], size, error);
-        }
+    status = bind_zeros(session, ORT_INPUT, inputs, error);
+    if (status == 0)
+        status = bind_zeros(session, ORT_OUTPUT, outputs, error);
     if (status == 0)
         status = ort_session_run(session, error);
     ort_session_free(session); // writes the profile
-    for (int d = 0; d < ORT_DIRECTIONS; d++)
-        for (int i = 0; i < MOST; i++)
-            free(memory[d][i]);
+    for (int i = 0; i < MOST; i++) {
+        free(inputs[i]);
+        free(outputs[i]);
+    }
     return status;
 }
 
