@@ -361,6 +361,20 @@ static void decode(struct sl_detector *d, const struct sl_picture *picture,
     keep(d, picture, map, out);
 }
 
+int sl_detector_prepare(struct sl_detector *d, const struct sl_picture *picture,
+                        const float **tensor, struct sl_error *error)
+{
+    struct sl_fit_map map;
+    struct sl_detect_result result;
+    int64_t clock = 0;
+    d->placed = (struct sl_registration){0};
+    since_us(&clock);
+    const int status = prepare(d, picture, &map, &result, &clock, error);
+    if (status == 0)
+        *tensor = d->input;
+    return status;
+}
+
 int sl_detector_run(struct sl_detector *d, const struct sl_picture *picture, int64_t deadline_ns,
                     struct sl_detect_result *out, struct sl_error *error)
 {

@@ -71,6 +71,11 @@ void sl_detector_set_registration(struct sl_detector *detector, bool on);
 int sl_detector_run(struct sl_detector *detector, const struct sl_picture *picture,
                     int64_t deadline_ns, struct sl_detect_result *out, struct sl_error *error);
 
+// The first half of a run: preprocessing and registration. *tensor is the network's input, valid
+// until the next call with this detector. Errors as above.
+int sl_detector_prepare(struct sl_detector *detector, const struct sl_picture *picture,
+                        const float **tensor, struct sl_error *error);
+
 const struct sl_model *sl_detector_model(const struct sl_detector *detector);
 void sl_detector_status(struct sl_detector *detector, struct sl_accel_status *out);
 // The program behind it, for profiles and reports.

@@ -216,6 +216,7 @@ static int fill(struct loaded *l, struct sl_error *error)
     l->model.version = yaml->version;
     l->model.description = yaml->description ? yaml->description : "";
     l->model.licence = yaml->licence ? yaml->licence : "";
+    l->model.network = yaml->network;
     l->model.unpruned_macs = (int64_t)yaml->unpruned_macs;
     status = take_input(&yaml->input, &l->model.input, error);
     if (status == 0)

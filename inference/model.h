@@ -80,6 +80,7 @@ struct sl_golden {
 
 struct sl_model {
     const char *name, *version, *description, *licence;
+    const char *network; // the component that holds it
     struct sl_input_contract input;
     struct sl_head_contract head;
     uint32_t n_classes;

@@ -67,11 +67,53 @@ static void copy_typed(const Onnx__TensorProto *proto, uint32_t dtype, size_t co
                 dtype == SL_BOOL ? proto->int32_data[i] != 0 : (uint8_t)proto->int32_data[i];
 }
 
+// IEEE 754 binary16 -> binary32, exactly.
+static float from_half(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31;
+    const uint32_t fraction = half & 0x3ff;
+    uint32_t bits = sign | (exponent + 112) << 23 | fraction << 13;
+    float value;
+    if (exponent == 0)
+        return (sign ? -1.0f : 1.0f) * (float)fraction * 0x1p-24f;
+    if (exponent == 31)
+        bits |= 0x7f800000u;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+// Constants in half precision only save space in the file: they become float32 here.
+static int read_half(struct graph *graph, const Onnx__TensorProto *proto, struct sl_tensor *t,
+                     struct sl_error *error)
+{
+    const size_t elements = (size_t)(t->bytes / sizeof(float));
+    const bool raw = proto->has_raw_data && proto->raw_data.len > 0;
+    const size_t found = raw ? proto->raw_data.len / 2 : proto->n_int32_data;
+    if (found != elements || (raw && proto->raw_data.len % 2))
+        return sl_error_set(error, -EINVAL,
+                            "tensor '%s': its shape needs %zu numbers, the file has %zu", t->name,
+                            elements, found);
+    float *data = pool_array(&graph->pool, elements, sizeof(*data));
+    if (!data)
+        return pool_error(&graph->pool, error);
+    for (size_t i = 0; i < elements; i++) {
+        uint16_t half = 0;
+        if (raw)
+            memcpy(&half, proto->raw_data.data + 2 * i, 2);
+        else
+            half = (uint16_t)proto->int32_data[i];
+        data[i] = from_half(half);
+    }
+    t->data = data;
+    return 0;
+}
+
 int lower_tensor_proto(struct graph *graph, const Onnx__TensorProto *proto, struct sl_tensor *out,
                        struct sl_error *error)
 {
     const char *name = proto->name && *proto->name ? proto->name : "(constant)";
-    struct sl_tensor t = {.name = name, .dtype = lower_dtype(proto->data_type)};
+    const bool half = proto->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16;
+    struct sl_tensor t = {.name = name, .dtype = half ? SL_F32 : lower_dtype(proto->data_type)};
     if (proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL ||
         proto->n_external_data)
         return sl_error_set(error, -ENOTSUP,
@@ -79,10 +121,14 @@ int lower_tensor_proto(struct graph *graph, const Onnx__TensorProto *proto, stru
     if (!t.dtype)
         return sl_error_set(error, -ENOTSUP,
                             "tensor '%s' has ONNX type %d; known are float32, "
-                            "uint8, int8, int32, int64 and bool",
+                            "float16, uint8, int8, int32, int64 and bool",
                             name, proto->data_type);
     int status = read_dims(proto, name, &t, error);
-    if (status < 0)
+    if (status == 0 && half)
+        status = read_half(graph, proto, &t, error);
+    if (status == 0 && half)
+        *out = t;
+    if (status < 0 || half)
         return status;
     const size_t size = sl_dtype_size(t.dtype), elements = (size_t)(t.bytes / size);
     const bool raw = proto->has_raw_data && proto->raw_data.len > 0;

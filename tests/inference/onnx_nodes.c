@@ -1,6 +1,6 @@
 // ONNX's own test data: every case of a supported operator and type must pass.
 //
-//     build/tests/inference/onnx_nodes [--list] [--data DIR] [PART-OF-A-NAME…]
+//     build/tests/inference/onnx_nodes [--list] [--data DIR] [--dump DIR] [PART-OF-A-NAME…]
 //
 // Each case runs twice: node by node through the reference interpreter, and as a program of the cpu
 // back end. A case that the importer refuses as not supported is listed with the reason. Inputs
@@ -10,6 +10,7 @@
 #include "inference/dataset.h"
 #include "inference/onnx.h"
 #include "inference/onnx.pb-c.h"
+#include "inference/onnx_write.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -275,6 +276,41 @@ static bool needs_more(int status, const struct sl_error *error)
            (strstr(error->message, "must be known") || strstr(error->message, "is open"));
 }
 
+// Written to a file and read again it is still the same network. With --dump the files are kept,
+// for other readers.
+static const char *dump_folder;
+
+static int dump(const struct test_case *test, const void *bytes, size_t size,
+                struct sl_error *error)
+{
+    char path[1300];
+    snprintf(path, sizeof(path), "%s/%s.onnx", dump_folder, test->name);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0)
+        return sl_error_set(error, -EIO, "%s: cannot be written", path);
+    return 0;
+}
+
+static int run_written(const struct sl_graph *g, const struct test_case *test,
+                       const struct values *v, struct sl_error *error)
+{
+    struct sl_onnx *again = NULL;
+    void *bytes = NULL;
+    size_t size = 0;
+    int status = sl_onnx_write(g, NULL, &bytes, &size, error);
+    if (status == -ENOTSUP) // plain integers, or what newer operator sets left behind
+        return strstr(error->message, "cannot be written") ? 0 : -EIO;
+    if (status == 0 && dump_folder)
+        status = dump(test, bytes, size, error);
+    if (status == 0)
+        status = sl_onnx_load(bytes, size, NULL, &again, error);
+    if (status == 0)
+        status = run_reference(sl_onnx_graph(again), test, v, error);
+    sl_onnx_free(again);
+    free(bytes);
+    return status < 0 ? sl_error_prefix(error, status, "written and read again") : 0;
+}
+
 static int run_values(const struct test_case *test, const struct values *v, struct sl_error *error)
 {
     const uint32_t tries[] = {v->n_in, 1, 0};
@@ -291,6 +327,8 @@ static int run_values(const struct test_case *test, const struct values *v, stru
     status = run_reference(g, test, v, error);
     if (status == 0)
         status = run_cpu(g, test, v, error);
+    if (status == 0)
+        status = run_written(g, test, v, error);
     sl_onnx_free(onnx);
     return status == -ENOTSUP ? -EIO : status; // the importer took it: now it must run
 }
@@ -425,10 +463,16 @@ int main(int argc, char **argv)
 {
     const char *data = "/usr/share/libonnx-testdata/data";
     struct totals totals = {0};
+    int n_filters = 0;
     for (int i = 1; i < argc; i++) {
-        totals.list |= !strcmp(argv[i], "--list");
-        if (!strcmp(argv[i], "--data") && i + 1 < argc)
-            data = argv[i + 1];
+        if (!strcmp(argv[i], "--list"))
+            totals.list = true;
+        else if (!strcmp(argv[i], "--data") && i + 1 < argc)
+            data = argv[++i];
+        else if (!strcmp(argv[i], "--dump") && i + 1 < argc)
+            dump_folder = argv[++i];
+        else
+            argv[n_filters++] = argv[i];
     }
     if (access(data, R_OK) != 0) {
         printf("skipped: no test data in %s (package libonnx-testdata)\n", data);
@@ -437,7 +481,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
         char folder[512];
         snprintf(folder, sizeof(folder), "%s/%s", data, folders[i]);
-        all_cases(folder, argv + 1, argc - 1, &totals);
+        all_cases(folder, argv, n_filters, &totals);
     }
     print_operators();
     printf("%u cases passed, %u failed, %u of operators, types or forms that are not supported\n",
