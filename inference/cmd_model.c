@@ -1,9 +1,10 @@
-// `sightline model info`: what a model is made of.
+// `sightline model`: its actions, and `info`: what a model is made of.
 #include "inference/commands.h"
 
 #include "accel/accel.h"
 #include "accel/reference.h"
 #include "inference/model.h"
+#include "inference/workshop/commands.h"
 
 #include <argp.h>
 #include <inttypes.h>
@@ -29,17 +30,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
         o->json = true;
         return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num == 0 && !strcmp(text, "info"))
-            return 0;
-        if (state->arg_num == 0)
-            argp_error(state, "unknown action '%s'; there is: info", text);
         if (o->path)
             argp_error(state, "unexpected argument '%s'", text);
         o->path = text;
         return 0;
     case ARGP_KEY_END:
         if (!o->path)
-            argp_error(state, "expected: info DIR");
+            argp_error(state, "expected: DIR");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -197,11 +194,11 @@ static void print_left_out(const struct sl_model *model)
     sl_accel_close(accel);
 }
 
-int sl_command_model(int argc, char **argv)
+static int info(int argc, char **argv)
 {
     static const char doc[] =
         "Shows what a model is made of: layers, multiply-accumulates, what pruning removed.";
-    const struct argp argp = {rows, parse, "info DIR", doc, NULL, NULL, NULL};
+    const struct argp argp = {rows, parse, "DIR", doc, NULL, NULL, NULL};
     struct options o = {NULL, false};
     struct sl_error error = {""};
     struct sl_model_source *source;
@@ -223,4 +220,43 @@ int sl_command_model(int argc, char **argv)
     }
     sl_model_unref(model);
     return 0;
+}
+
+static const struct {
+    const char *name, *what;
+    int (*run)(int argc, char **argv);
+} actions[] = {
+    {"info", "Show what a model is made of", info},
+#ifdef SIGHTLINE_WORKSHOP
+    {"quantize", "Make an INT8 model of a float one", workshop_command_quantize},
+#endif
+};
+
+static void print_actions(FILE *stream)
+{
+    fputs("Usage: sightline model ACTION [OPTION...]\n\n", stream);
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        fprintf(stream, "  %-10s %s\n", actions[i].name, actions[i].what);
+    fputs("\n`sightline model ACTION --help` lists the options of one.\n", stream);
+}
+
+int sl_command_model(int argc, char **argv)
+{
+    char name[64];
+    const char *action = argc > 1 ? argv[1] : "";
+    if (!strcmp(action, "--help") || !strcmp(action, "-?") || !strcmp(action, "--usage")) {
+        print_actions(stdout);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+        if (strcmp(action, actions[i].name) != 0)
+            continue;
+        snprintf(name, sizeof(name), "sightline model %s", action);
+        argv[1] = name;
+        return actions[i].run(argc - 1, argv + 1);
+    }
+    if (*action)
+        fprintf(stderr, "sightline model: unknown action '%s'\n", action);
+    print_actions(stderr);
+    return 2;
 }

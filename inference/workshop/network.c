@@ -116,6 +116,7 @@ int network_open(const char *path, const char *contract, struct network *out,
         return sl_error_prefix(error, status, "%s", path);
     }
     out->model = model;
+    pool_init(&out->constants, 0);
     return 0;
 }
 
@@ -124,6 +125,7 @@ void network_close(struct network *network)
     if (!network->model)
         return;
     graph_free(&network->graph);
+    pool_free(&network->constants);
     sl_model_unref(network->model);
     network->model = NULL;
 }
@@ -147,6 +149,26 @@ int network_copy(const struct graph *from, struct graph *to, struct sl_error *er
                                   .inputs = from->inputs,
                                   .outputs = from->outputs};
     return thaw(&view, to, error);
+}
+
+int network_replace(struct network *network, const struct graph *graph, struct sl_error *error)
+{
+    struct pool pool;
+    struct sl_graph frozen;
+    struct graph copy;
+    pool_init(&pool, 8ull << 30);
+    int status = graph_freeze(graph, &pool, "network", &frozen, error);
+    if (status == 0)
+        status = thaw(&frozen, &copy, error);
+    if (status < 0) {
+        pool_free(&pool);
+        return status;
+    }
+    graph_free(&network->graph);
+    pool_free(&network->constants);
+    network->graph = copy;
+    network->constants = pool;
+    return 0;
 }
 
 int network_cut(const struct graph *graph, const uint32_t *outputs, uint32_t count,

@@ -13,6 +13,7 @@
 struct network {
     const struct sl_model *model; // as it was read; its names and constants are used by `graph`
     struct graph graph;           // free to change
+    struct pool constants;        // what `graph` uses beside the model
 };
 
 // `path` is a model's folder, or an .onnx file with a model.yaml beside it; `contract` is another
@@ -26,6 +27,10 @@ bool network_is_quantised(const struct network *network);
 
 // A copy with nodes and lists of its own; constants' contents are shared with `from`.
 int network_copy(const struct graph *from, struct graph *to, struct sl_error *error);
+
+// Puts a copy of `graph`, with all that its outputs need, in the place of network->graph; `graph`
+// may use what the old one holds, and is not used afterwards.
+int network_replace(struct network *network, const struct graph *graph, struct sl_error *error);
 
 // The part of the graph that `outputs` need, as a description whose outputs they are, in `pool`.
 int network_cut(const struct graph *graph, const uint32_t *outputs, uint32_t count,

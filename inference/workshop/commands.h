@@ -1,0 +1,7 @@
+// The actions of `sightline model` that make new models. argv[0] is the action.
+#ifndef SL_INFERENCE_WORKSHOP_COMMANDS_H
+#define SL_INFERENCE_WORKSHOP_COMMANDS_H
+
+int workshop_command_quantize(int argc, char **argv);
+
+#endif

@@ -1,0 +1,267 @@
+// How much of the network's error comes from each layer, and which ones had better stay in float.
+#include "inference/workshop/quantize_impl.h"
+
+#include "accel/tensor.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_PICTURES = 4 };
+
+// The outputs of the float network on the first pictures.
+struct outputs {
+    struct plan *plan;
+    uint32_t count; // of outputs
+    float **exact;  // [picture * count + output]
+    double error;
+    bool reference; // being collected
+};
+
+// A channel's error counts in proportion to its own size, but not below what is usual: channels
+// that are nearly always 0 do not matter.
+static double relative_error(const struct sl_tensor *t, const float *exact, const float *found)
+{
+    const uint32_t axis = t->rank == 4 ? 1 : t->rank - 1;
+    const uint64_t channels = t->rank ? (uint64_t)t->dims[axis] : 1;
+    const uint64_t inner = t->rank ? (uint64_t)sl_dims_product(t, axis + 1, t->rank) : 1;
+    const uint64_t total = (uint64_t)sl_elements(t), outer = total / (channels * inner);
+    double logs = 0, sum = 0;
+    double *size = calloc(2 * channels, sizeof(*size)), *noise = size ? size + channels : NULL;
+    if (!size)
+        return 0;
+    for (uint64_t o = 0; o < outer; o++)
+        for (uint64_t c = 0; c < channels; c++)
+            for (uint64_t k = 0; k < inner; k++) {
+                const uint64_t at = (o * channels + c) * inner + k;
+                const double e = (double)(exact[at] - found[at]);
+                size[c] += (double)(exact[at] * exact[at]);
+                noise[c] += e * e;
+            }
+    for (uint64_t c = 0; c < channels; c++)
+        logs += log(size[c] + 1e-20) / (double)channels;
+    for (uint64_t c = 0; c < channels; c++)
+        sum += noise[c] / (size[c] + 0.1 * exp(logs)) / (double)channels;
+    free(size);
+    return sum;
+}
+
+static int see(void *ctx, uint32_t picture, const float *const *values, struct sl_error *error)
+{
+    struct outputs *o = ctx;
+    const struct graph *g = o->plan->graph;
+    for (uint32_t i = 0; i < o->count; i++) {
+        const struct sl_tensor *t = &g->tensors[g->outputs[i]];
+        float **exact = &o->exact[picture * o->count + i];
+        if (!o->reference) {
+            o->error += relative_error(t, *exact, values[i]);
+            continue;
+        }
+        *exact = malloc(t->bytes);
+        if (!*exact)
+            return sl_error_set(error, -ENOMEM, "out of memory");
+        memcpy(*exact, values[i], t->bytes);
+    }
+    return 0;
+}
+
+static int add_rounding(struct plan *plan, struct graph *g, uint32_t tensor, uint32_t *out,
+                        struct sl_error *error)
+{
+    const struct rounding r = plan_group(plan, tensor)->rounding;
+    struct sl_tensor integers = plan->graph->tensors[tensor], real = integers;
+    uint32_t q;
+    integers.dtype = SL_U8;
+    integers.bytes /= sizeof(float);
+    int status = graph_make_quant(g, 1, 0, &r.scale, &r.zero_point, &integers.quant, error);
+    if (status == 0)
+        status = graph_add_tensor(g, &integers, &q, error);
+    if (status == 0)
+        status = graph_add_tensor(g, &real, out, error);
+    struct sl_node node = {.name = real.name,
+                           .op = SL_OP_QUANTIZE,
+                           .n_inputs = 1,
+                           .n_outputs = 1,
+                           .inputs = &tensor,
+                           .outputs = &q};
+    if (status == 0)
+        status = graph_add_node(g, &node, error);
+    node.op = SL_OP_DEQUANTIZE;
+    node.inputs = &q;
+    node.outputs = out;
+    return status < 0 ? status : graph_add_node(g, &node, error);
+}
+
+// One scale per row, nearest: what every quantiser does at least.
+static int add_rounded_weights(struct plan *plan, struct graph *g, const struct sl_node *node,
+                               uint32_t *out, struct sl_error *error)
+{
+    struct weight_rows rows;
+    struct sl_tensor t = plan->graph->tensors[node->inputs[1]];
+    float *values = pool_alloc(&g->pool, t.bytes);
+    int status =
+        values ? weight_rows_read(plan->graph, node, &rows, error) : pool_error(&g->pool, error);
+    if (status < 0)
+        return status;
+    for (uint32_t i = 0; i < rows.m; i++) {
+        float most = 1e-12f;
+        for (uint32_t j = 0; j < rows.k; j++)
+            most = fmaxf(most, fabsf(rows.values[(uint64_t)i * rows.k + j]));
+        for (uint32_t j = 0; j < rows.k; j++)
+            values[weight_rows_index(plan->graph, node, i, j)] =
+                rintf(rows.values[(uint64_t)i * rows.k + j] / most * 127) * most / 127;
+    }
+    free(rows.values);
+    t.data = values;
+    return graph_add_tensor(g, &t, out, error);
+}
+
+static int quantise_one(struct plan *plan, uint32_t node, struct graph *out, struct sl_error *error)
+{
+    const struct graph *g = plan->graph;
+    uint32_t number;
+    int status = 0;
+    graph_init(out, 8ull << 30);
+    for (uint32_t i = 0; i < g->n_tensors && status == 0; i++)
+        status = graph_add_tensor(out, &g->tensors[i], &number, error);
+    for (uint32_t i = 0; i < g->n_inputs && status == 0; i++)
+        status = graph_add_input(out, g->inputs[i], error);
+    for (uint32_t n = 0; n < g->n_nodes && status == 0; n++) {
+        struct sl_node copy = g->nodes[n];
+        uint32_t inputs[3];
+        if (n == node) {
+            memcpy(inputs, copy.inputs, copy.n_inputs * sizeof(*inputs));
+            copy.inputs = inputs;
+            status = add_rounding(plan, out, g->nodes[n].inputs[0], &inputs[0], error);
+            if (status == 0)
+                status = add_rounded_weights(plan, out, &g->nodes[n], &inputs[1], error);
+        }
+        if (status == 0)
+            status = graph_add_node(out, &copy, error);
+    }
+    for (uint32_t i = 0; i < g->n_outputs && status == 0; i++)
+        status = graph_add_output(out, g->outputs[i], error);
+    if (status < 0)
+        graph_free(out);
+    return status;
+}
+
+static int measure_layer(struct plan *plan, uint32_t node, const struct calibration *few,
+                         struct outputs *o, struct sl_error *error)
+{
+    struct graph one;
+    int status = quantise_one(plan, node, &one, error);
+    if (status < 0)
+        return status;
+    o->error = 0;
+    status =
+        calibration_run(&one, few, plan->graph->outputs, plan->graph->n_outputs, see, o, error);
+    graph_free(&one);
+    plan->report->layers[plan->layer[node]].sensitivity = (float)o->error;
+    return status;
+}
+
+static int measure_all(struct plan *plan, struct sl_error *error)
+{
+    const struct graph *g = plan->graph;
+    struct calibration few = *plan->calibration;
+    few.count = few.count < MOST_PICTURES ? few.count : MOST_PICTURES;
+    struct outputs o = {.plan = plan, .count = g->n_outputs, .reference = true};
+    o.exact = calloc((uint64_t)few.count * o.count, sizeof(*o.exact));
+    int status = o.exact ? calibration_run(g, &few, g->outputs, g->n_outputs, see, &o, error)
+                         : sl_error_set(error, -ENOMEM, "out of memory");
+    o.reference = false;
+    for (uint32_t n = 0; n < g->n_nodes && status == 0; n++) {
+        if (plan->layer[n] != UINT32_MAX)
+            status = measure_layer(plan, n, &few, &o, error);
+        if (plan->options->progress)
+            plan->options->progress(plan->options->ctx, "measuring layers", n + 1, g->n_nodes);
+    }
+    for (uint32_t i = 0; o.exact && i < few.count * o.count; i++)
+        free(o.exact[i]);
+    free(o.exact);
+    double total = 1e-30;
+    for (uint32_t i = 0; i < plan->report->n_layers; i++)
+        total += (double)plan->report->layers[i].sensitivity;
+    for (uint32_t i = 0; i < plan->report->n_layers; i++)
+        plan->report->layers[i].sensitivity /= (float)total;
+    return status;
+}
+
+// The layer that is not kept yet and costs most, or UINT32_MAX.
+static uint32_t worst(const struct plan *plan)
+{
+    uint32_t found = UINT32_MAX;
+    float most = -1;
+    for (uint32_t n = 0; n < plan->graph->n_nodes; n++) {
+        if (plan->layer[n] == UINT32_MAX || plan->kept[n])
+            continue;
+        const float cost = plan->report->layers[plan->layer[n]].sensitivity;
+        if (cost > most) {
+            most = cost;
+            found = n;
+        }
+    }
+    return found;
+}
+
+static void keep_costly(struct plan *plan)
+{
+    int64_t budget = 0;
+    double kept = 0;
+    for (uint32_t i = 0; i < plan->report->n_layers; i++)
+        budget += plan->report->layers[i].macs / 10;
+    for (uint32_t n = worst(plan); n != UINT32_MAX && kept < 0.5; n = worst(plan)) {
+        const struct quantize_layer *l = &plan->report->layers[plan->layer[n]];
+        if (l->macs > budget)
+            return;
+        budget -= l->macs;
+        kept += (double)l->sensitivity;
+        plan->kept[n] = true;
+    }
+}
+
+static int keep_named(struct plan *plan, const char *names, struct sl_error *error)
+{
+    for (const char *at = names; *at;) {
+        const size_t length = strcspn(at, ",");
+        bool found = false;
+        for (uint32_t n = 0; n < plan->graph->n_nodes; n++) {
+            const char *name = plan->graph->nodes[n].name;
+            if (plan->layer[n] == UINT32_MAX || strlen(name) != length ||
+                strncmp(name, at, length) != 0)
+                continue;
+            plan->kept[n] = found = true;
+        }
+        if (!found)
+            return sl_error_set(error, -ENOENT,
+                                "--keep-float: no layer has the name '%.*s'; the report without "
+                                "this option lists them",
+                                (int)length, at);
+        at += length + (at[length] == ',');
+    }
+    return 0;
+}
+
+int sensitivity_choose(struct plan *plan, struct sl_error *error)
+{
+    const char *what = plan->options->keep_float;
+    char *end;
+    const unsigned long count = strtoul(what, &end, 10);
+    const bool number = *what && !*end, automatic = !strcmp(what, "auto");
+    if (!number && !automatic)
+        return keep_named(plan, what, error);
+    const int status = measure_all(plan, error);
+    if (status < 0)
+        return status;
+    if (automatic)
+        keep_costly(plan);
+    for (unsigned long i = 0; number && i < count; i++) {
+        const uint32_t n = worst(plan);
+        if (n == UINT32_MAX)
+            break;
+        plan->kept[n] = true;
+    }
+    return 0;
+}

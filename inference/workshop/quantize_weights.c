@@ -1,0 +1,414 @@
+// Weights of one layer: correction for the errors so far, rounding, and the mean error into the
+// bias.
+#include "inference/workshop/quantize_impl.h"
+
+#include "accel/tensor.h"
+#include "inference/workshop/linear.h"
+#include "inference/workshop/samples.h"
+
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEVELS = 127, MOST_ROWS = 16384, LEAST_ROWS = 2048, MOST_INPUTS = 8192 };
+// Shares of the mean second moment: how far weights may move for what the pictures say, and what
+// keeps the compensation of rounding stable.
+static const float PULL = 0.05f, DAMP = 0.01f;
+
+uint64_t weight_rows_index(const struct graph *graph, const struct sl_node *node, uint32_t i,
+                           uint32_t j)
+{
+    const struct sl_tensor *w = &graph->tensors[node->inputs[1]];
+    switch (node->op) {
+    case SL_OP_CONV:
+        return (uint64_t)i * (uint64_t)sl_dims_product(w, 1, w->rank) + j;
+    case SL_OP_CONV_TRANSPOSE: { // [in][out][kernel]
+        const uint64_t area = (uint64_t)sl_dims_product(w, 2, w->rank);
+        return (j / area * (uint64_t)w->dims[1] + i) * area + j % area;
+    }
+    case SL_OP_GEMM:
+        if (node->attrs.gemm.trans_b)
+            return (uint64_t)i * (uint64_t)w->dims[1] + j;
+        return (uint64_t)j * (uint64_t)w->dims[1] + i;
+    default:
+        return (uint64_t)j * (uint64_t)w->dims[w->rank - 1] + i;
+    }
+}
+
+int weight_rows_read(const struct graph *graph, const struct sl_node *node, struct weight_rows *out,
+                     struct sl_error *error)
+{
+    const struct sl_tensor *w = &graph->tensors[node->inputs[1]];
+    const uint64_t total = (uint64_t)sl_elements(w);
+    struct weight_rows r = {.groups = 1};
+    r.m = (uint32_t)(node->op == SL_OP_CONV                               ? w->dims[0]
+                     : node->op == SL_OP_CONV_TRANSPOSE                   ? w->dims[1]
+                     : node->op == SL_OP_GEMM && node->attrs.gemm.trans_b ? w->dims[0]
+                                                                          : w->dims[w->rank - 1]);
+    r.k = r.m ? (uint32_t)(total / r.m) : 0;
+    if (node->op == SL_OP_CONV)
+        r.groups = (uint32_t)node->attrs.conv.group;
+    r.values = malloc(total * sizeof(*r.values) + 1);
+    if (!r.values)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < r.m; i++)
+        for (uint32_t j = 0; j < r.k; j++)
+            r.values[(uint64_t)i * r.k + j] =
+                ((const float *)w->data)[weight_rows_index(graph, node, i, j)];
+    *out = r;
+    return 0;
+}
+
+static float level(float value, float scale)
+{
+    return fminf(fmaxf(rintf(value / scale), -LEVELS), LEVELS);
+}
+
+// The scale of one row: with `weight` (or NULL for the same everywhere) the one with the least
+// weighted squared error, else the one that just holds the greatest number.
+static float row_scale(const float *row, uint32_t k, const float *weight, bool search)
+{
+    float most = 0;
+    for (uint32_t j = 0; j < k; j++)
+        most = fmaxf(most, fabsf(row[j]));
+    if (!(most > 1e-12f))
+        return 1.0f / LEVELS;
+    float best = most / LEVELS;
+    double least = DBL_MAX;
+    for (int step = 0; step < 40 && search; step++) {
+        const float scale = most / LEVELS * (1 - 0.0125f * (float)step);
+        double sum = 0;
+        for (uint32_t j = 0; j < k; j++) {
+            const float e = row[j] - level(row[j], scale) * scale;
+            sum += (double)(e * e * (weight ? weight[j] : 1));
+        }
+        if (sum < least) {
+            least = sum;
+            best = scale;
+        }
+    }
+    return best;
+}
+
+// What one group of a layer looks like while its weights are rounded.
+struct task {
+    uint32_t m, k;        // rows (output channels) and inputs of this group
+    const float *weights; // [m][k], float
+    struct samples samples;
+    float *h, *cross; // [k][k]: second moments of the rounded inputs, and with the exact ones
+    float *target;    // [m][k]: the corrected weights
+    float *scale;     // [m]
+    float *q;         // [m][k], whole numbers
+};
+
+static void free_task(struct task *t)
+{
+    samples_free(&t->samples);
+    free(t->h);
+    free(t->cross);
+    free(t->target);
+    free(t->scale);
+    free(t->q);
+}
+
+static float mean_diagonal(const float *h, uint32_t k)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < k; i++)
+        sum += (double)h[(uint64_t)i * k + i];
+    return (float)(sum / k) + 1e-12f;
+}
+
+// argmin |w x - w' x'|^2 + pull |w' - w|^2 over the rows that are not held out.
+static int correct(struct task *t, struct sl_error *error)
+{
+    const uint32_t rows = t->samples.rows - t->samples.held, k = t->k;
+    float *right = calloc((uint64_t)t->m * k, sizeof(*right));
+    if (!right)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    linear_gram(t->h, k, t->samples.changed, rows);
+    linear_cross(t->cross, k, k, t->samples.exact, t->samples.changed, rows);
+    const float pull = PULL * mean_diagonal(t->h, k);
+    for (uint32_t i = 0; i < k; i++)
+        t->cross[(uint64_t)i * k + i] += pull;
+    // right = w (cross + pull I): w as "rows" times a matrix that is not symmetric.
+    for (uint32_t i = 0; i < t->m; i++) {
+        for (uint32_t j = 0; j < k; j++) {
+            const float w = t->weights[(uint64_t)i * k + j];
+            for (uint32_t c = 0; w != 0 && c < k; c++)
+                right[(uint64_t)i * k + c] += w * t->cross[(uint64_t)j * k + c];
+        }
+    }
+    const int status = linear_solve(t->h, k, pull, right, t->m, t->target, error);
+    free(right);
+    return status;
+}
+
+// Columns by falling second moment: the inputs that matter most are rounded first, the others make
+// up for it.
+struct column {
+    float weight;
+    uint32_t at;
+};
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct column *x = a, *y = b;
+    return x->weight < y->weight   ? 1
+           : x->weight > y->weight ? -1
+                                   : (x->at > y->at) - (x->at < y->at);
+}
+
+static int compensate(struct task *t, struct sl_error *error)
+{
+    const uint32_t k = t->k;
+    struct column *order = malloc(k * sizeof(*order));
+    float *sorted = malloc((uint64_t)k * k * sizeof(*sorted));
+    float *factor = malloc((uint64_t)k * k * sizeof(*factor));
+    float *row = malloc(k * sizeof(*row));
+    int status =
+        order && sorted && factor && row ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
+    for (uint32_t j = 0; j < k && status == 0; j++)
+        order[j] = (struct column){t->h[(uint64_t)j * k + j], j};
+    if (status == 0) {
+        qsort(order, k, sizeof(*order), by_weight);
+        for (uint32_t i = 0; i < k; i++)
+            for (uint32_t j = 0; j < k; j++)
+                sorted[(uint64_t)i * k + j] = t->h[(uint64_t)order[i].at * k + order[j].at];
+        status = linear_inverse_factor(sorted, k, DAMP * mean_diagonal(t->h, k), factor, error);
+    }
+    for (uint32_t i = 0; i < t->m && status == 0; i++) {
+        for (uint32_t j = 0; j < k; j++)
+            row[j] = t->target[(uint64_t)i * k + order[j].at];
+        for (uint32_t j = 0; j < k; j++) {
+            const float *u = factor + (uint64_t)j * k, q = level(row[j], t->scale[i]);
+            const float e = (row[j] - q * t->scale[i]) / u[j];
+            t->q[(uint64_t)i * k + order[j].at] = q;
+            for (uint32_t c = j + 1; c < k; c++)
+                row[c] -= e * u[c];
+        }
+    }
+    free(order);
+    free(sorted);
+    free(factor);
+    free(row);
+    return status;
+}
+
+// The mean squared error of the group's results on rows from `first` on, for given whole numbers.
+static int result_error(const struct task *t, const float *q, const float *scale, uint32_t first,
+                        double *out, struct sl_error *error)
+{
+    const uint32_t rows = t->samples.rows - first, k = t->k, m = t->m;
+    float *w = malloc((uint64_t)m * k * sizeof(*w));
+    float *a = malloc((uint64_t)rows * m * sizeof(*a) + 1);
+    float *b = malloc((uint64_t)rows * m * sizeof(*b) + 1);
+    *out = 0;
+    if (w && a && b) {
+        for (uint64_t i = 0; i < (uint64_t)m * k; i++)
+            w[i] = q[i] * scale[i / k];
+        linear_apply(a, t->samples.exact + (uint64_t)first * k, rows, k, t->weights, m);
+        linear_apply(b, t->samples.changed + (uint64_t)first * k, rows, k, w, m);
+        for (uint64_t i = 0; i < (uint64_t)rows * m; i++)
+            *out += (double)((a[i] - b[i]) * (a[i] - b[i]));
+    }
+    const bool ok = w && a && b;
+    free(w);
+    free(a);
+    free(b);
+    return ok ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
+}
+
+static void nearest(struct task *t, const float *weights, const float *diagonal, bool search)
+{
+    for (uint32_t i = 0; i < t->m; i++) {
+        const float *row = weights + (uint64_t)i * t->k;
+        t->scale[i] = row_scale(row, t->k, diagonal, search);
+        for (uint32_t j = 0; j < t->k; j++)
+            t->q[(uint64_t)i * t->k + j] = level(row[j], t->scale[i]);
+    }
+}
+
+static int take_memory(struct task *t, struct sl_error *error)
+{
+    const uint64_t mk = (uint64_t)t->m * t->k, kk = (uint64_t)t->k * t->k;
+    t->h = calloc(kk, sizeof(*t->h));
+    t->cross = calloc(kk, sizeof(*t->cross));
+    t->target = malloc(mk * sizeof(*t->target));
+    t->scale = malloc(t->m * sizeof(*t->scale));
+    t->q = malloc(mk * sizeof(*t->q));
+    return t->h && t->cross && t->target && t->scale && t->q
+               ? 0
+               : sl_error_set(error, -ENOMEM, "out of memory");
+}
+
+// Rounds one group; says whether compensation was better than rounding to nearest on the pictures
+// that were held out.
+static int round_group(struct task *t, bool *compensated, struct sl_error *error)
+{
+    const uint64_t mk = (uint64_t)t->m * t->k;
+    const uint32_t first = t->samples.held ? t->samples.rows - t->samples.held : 0;
+    float *plain_q = malloc(mk * sizeof(*plain_q)), *plain_scale = malloc(t->m * sizeof(float));
+    float *diagonal = malloc(t->k * sizeof(*diagonal));
+    double plain = 0, better = 0;
+    int status = plain_q && plain_scale && diagonal ? correct(t, error)
+                                                    : sl_error_set(error, -ENOMEM, "out of memory");
+    if (status == 0) {
+        for (uint32_t j = 0; j < t->k; j++)
+            diagonal[j] = t->h[(uint64_t)j * t->k + j] + 1e-12f;
+        nearest(t, t->weights, diagonal, true);
+        memcpy(plain_q, t->q, mk * sizeof(*plain_q));
+        memcpy(plain_scale, t->scale, t->m * sizeof(*plain_scale));
+        nearest(t, t->target, diagonal, true);
+        status = compensate(t, error);
+    }
+    if (status == 0)
+        status = result_error(t, plain_q, plain_scale, first, &plain, error);
+    if (status == 0)
+        status = result_error(t, t->q, t->scale, first, &better, error);
+    *compensated = status == 0 && better < plain;
+    if (status == 0 && !*compensated) {
+        memcpy(t->q, plain_q, mk * sizeof(*plain_q));
+        memcpy(t->scale, plain_scale, t->m * sizeof(*plain_scale));
+    }
+    free(plain_q);
+    free(plain_scale);
+    free(diagonal);
+    return status;
+}
+
+// Samples of the rounded inputs, and everything that is decided from them.
+static int fit_group(struct plan *plan, struct walk *walk, uint32_t node, uint32_t group,
+                     struct task *t, float *bias_change, bool *compensated, struct sl_error *error)
+{
+    const uint64_t wanted = (uint64_t)t->k * 8;
+    const uint32_t rows = wanted > MOST_ROWS    ? MOST_ROWS
+                          : wanted < LEAST_ROWS ? LEAST_ROWS
+                                                : (uint32_t)wanted;
+    float *means[2] = {malloc(t->k * sizeof(float)), malloc(t->k * sizeof(float))};
+    int status = means[0] && means[1] ? samples_take(walk, node, group, rows, &t->samples, error)
+                                      : sl_error_set(error, -ENOMEM, "out of memory");
+    (void)plan;
+    if (status == 0) {
+        samples_centre(&t->samples, means[0], means[1]);
+        status = round_group(t, compensated, error);
+    }
+    for (uint32_t i = 0; i < t->m && status == 0; i++) {
+        double sum = 0;
+        for (uint32_t j = 0; j < t->k; j++) {
+            const uint64_t at = (uint64_t)i * t->k + j;
+            sum += (double)(t->weights[at] * means[0][j]) -
+                   (double)(t->q[at] * t->scale[i] * means[1][j]);
+        }
+        bias_change[i] = (float)sum;
+    }
+    free(means[0]);
+    free(means[1]);
+    return status;
+}
+
+static bool can_fit(const struct plan *plan, const struct sl_node *node,
+                    const struct weight_rows *rows)
+{
+    return plan->options->method == QUANTIZE_BEST && rows->k <= MOST_INPUTS &&
+           node->op != SL_OP_CONV_TRANSPOSE;
+}
+
+// Puts the rounded weights back into the network that the walk goes on with.
+static int set_constants(struct plan *plan, uint32_t node, const struct layer_weights *w,
+                         const struct weight_rows *rows, const float *bias_change,
+                         struct sl_error *error)
+{
+    struct graph *g = &plan->changed;
+    struct sl_node *n = &g->nodes[node];
+    struct sl_tensor weight = g->tensors[n->inputs[1]], bias = {0};
+    uint32_t inputs[3] = {n->inputs[0]};
+    float *values = pool_alloc(&g->pool, weight.bytes);
+    float *sums = pool_array(&g->pool, rows->m, sizeof(*sums));
+    if (!values || !sums)
+        return pool_error(&g->pool, error);
+    for (uint32_t i = 0; i < rows->m; i++) {
+        for (uint32_t j = 0; j < rows->k; j++) {
+            const uint64_t at = weight_rows_index(g, n, i, j);
+            values[at] = (float)w->values[at] * w->scale[i];
+        }
+    }
+    const bool has_bias = n->n_inputs > 2 && n->inputs[2] != SL_NO_TENSOR;
+    bool changed = has_bias;
+    if (has_bias) {
+        bias = g->tensors[n->inputs[2]];
+        memcpy(sums, bias.data, rows->m * sizeof(*sums));
+    }
+    for (uint32_t i = 0; i < rows->m; i++) {
+        sums[i] += bias_change[i];
+        changed |= bias_change[i] != 0;
+    }
+    weight.data = values;
+    if (!has_bias)
+        bias = (struct sl_tensor){.name = n->name,
+                                  .dtype = SL_F32,
+                                  .rank = 1,
+                                  .dims = {rows->m},
+                                  .bytes = rows->m * sizeof(float)};
+    bias.data = sums;
+    int status = graph_add_tensor(g, &weight, &inputs[1], error);
+    if (status == 0 && changed && n->op != SL_OP_MATMUL)
+        status = graph_add_tensor(g, &bias, &inputs[2], error);
+    return status < 0
+               ? status
+               : graph_set_inputs(g, n, inputs, changed && n->op != SL_OP_MATMUL ? 3 : 2, error);
+}
+
+static int round_rows(struct plan *plan, struct walk *walk, uint32_t node,
+                      const struct weight_rows *rows, struct layer_weights *w, float *bias_change,
+                      struct sl_error *error)
+{
+    const struct sl_node *n = &plan->graph->nodes[node];
+    const uint32_t each = rows->m / rows->groups;
+    uint32_t n_compensated = 0;
+    int status = 0;
+    for (uint32_t group = 0; group < rows->groups && status == 0; group++) {
+        struct task t = {
+            .m = each, .k = rows->k, .weights = rows->values + (uint64_t)group * each * rows->k};
+        bool compensated = false;
+        status = take_memory(&t, error);
+        if (status == 0 && can_fit(plan, n, rows))
+            status = fit_group(plan, walk, node, group, &t, bias_change + group * each,
+                               &compensated, error);
+        else if (status == 0)
+            nearest(&t, t.weights, NULL, plan->options->method == QUANTIZE_BEST);
+        for (uint32_t i = 0; i < each && status == 0; i++) {
+            w->scale[group * each + i] = t.scale[i];
+            for (uint32_t j = 0; j < rows->k; j++)
+                w->values[weight_rows_index(plan->graph, n, group * each + i, j)] =
+                    (int8_t)t.q[(uint64_t)i * rows->k + j];
+        }
+        n_compensated += compensated;
+        free_task(&t);
+    }
+    w->rounding = n_compensated * 2 > rows->groups ? ROUNDED_COMPENSATED : ROUNDED_NEAREST;
+    return status;
+}
+
+int weights_round(struct plan *plan, struct walk *walk, uint32_t node, struct sl_error *error)
+{
+    struct layer_weights *w = &plan->weights[node];
+    struct weight_rows rows = {0};
+    int status = weight_rows_read(plan->graph, &plan->graph->nodes[node], &rows, error);
+    if (status < 0)
+        return status;
+    float *bias_change = calloc(rows.m, sizeof(*bias_change));
+    w->n_channels = rows.m;
+    w->values = malloc((uint64_t)rows.m * rows.k);
+    w->scale = malloc(rows.m * sizeof(*w->scale));
+    status = bias_change && w->values && w->scale
+                 ? round_rows(plan, walk, node, &rows, w, bias_change, error)
+                 : sl_error_set(error, -ENOMEM, "out of memory");
+    if (status == 0)
+        status = set_constants(plan, node, w, &rows, bias_change, error);
+    free(bias_change);
+    free(rows.values);
+    return status;
+}
