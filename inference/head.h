@@ -1,7 +1,7 @@
 // Heads: the network's raw outputs become candidate boxes in pixels of the network's input.
 //
-// A detector family is one row of a table in head.c: how its outputs are checked at load, and how
-// they are decoded. Formulas:
+// A detector family is one row of a table in head.c with its functions in head_*.c: how its outputs
+// are checked at load, and how they are decoded. Formulas:
 //   centre   one grid per stride: class logits (1, C, h, w) and distances left, top, right, bottom
 //            in cells (1, 4, h, w); a cell counts if it is the highest of its window
 //   yolox    (1, N, 5 + C): centre and log size on the grid, objectness and classes as
@@ -11,6 +11,9 @@
 //            (1, A, h, w, 5 + C) with anchors (Ultralytics YOLOv5 v6)
 //   yolov8   (1, 4 + C, N) decoded to pixels, or one raw map per stride (1, 4 R + C, h, w) with
 //            distance distributions of R bins (Li et al., "Generalized Focal Loss", 2020)
+//   fastestdet (1, 5 + C, h, w): objectness, box and classes, the first and last as probabilities;
+//            or the three as logits in outputs of their own. Centre cell + tanh, size sigmoid of
+//            the input's, score objectness^0.6 class^0.4 (FastestDet by dog-qiuqiu)
 #ifndef SL_INFERENCE_HEAD_H
 #define SL_INFERENCE_HEAD_H
 

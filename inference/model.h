@@ -36,7 +36,13 @@ enum sl_channel {
 
 enum sl_fit { SL_FIT_STRETCH = 1, SL_FIT_LETTERBOX };
 
-enum sl_head_type { SL_HEAD_CENTRE = 1, SL_HEAD_YOLOX, SL_HEAD_YOLOV5, SL_HEAD_YOLOV8 };
+enum sl_head_type {
+    SL_HEAD_CENTRE = 1,
+    SL_HEAD_YOLOX,
+    SL_HEAD_YOLOV5,
+    SL_HEAD_YOLOV8,
+    SL_HEAD_FASTESTDET
+};
 
 #define SL_MAX_CHANNELS 4
 #define SL_MAX_CLASSES  256

@@ -23,6 +23,7 @@ static const cyaml_strval_t heads[] = {
     {"yolox", SL_HEAD_YOLOX},
     {"yolov5", SL_HEAD_YOLOV5},
     {"yolov8", SL_HEAD_YOLOV8},
+    {"fastestdet", SL_HEAD_FASTESTDET},
 };
 
 static const cyaml_schema_value_t channel_value = {
