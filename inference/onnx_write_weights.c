@@ -80,11 +80,11 @@ static void pack_int4(const float *values, uint64_t row, uint64_t rows, uint64_t
             scales[r * groups + g] = scale;
             for (uint32_t i = 0; i < count; i++) {
                 const float q = rintf(values[r * row + from + i] / scale);
-                const uint8_t level = (uint8_t)(8 + (int)fminf(fmaxf(q, -LEVELS), LEVELS));
+                const uint32_t level = (uint32_t)(8 + (int)fminf(fmaxf(q, -LEVELS), LEVELS));
                 const uint64_t at = r * padded + from + i;
-                uint8_t *byte = &packed[at % half];
-                *byte = at < half ? (uint8_t)((*byte & 0xf0) | level)
-                                  : (uint8_t)((*byte & 0x0f) | level << 4);
+                const uint32_t shift = at < half ? 0 : 4,
+                               keep = packed[at % half] & ~(15u << shift);
+                packed[at % half] = (uint8_t)(keep | level << shift);
             }
         }
     }

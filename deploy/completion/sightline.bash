@@ -4,7 +4,7 @@
 _sightline_options() {
     local whole=()
     [[ $2 == bench && " ${COMP_WORDS[*]} " == *" --pipeline "* ]] && whole=(--pipeline)
-    [[ $2 =~ ^(accel|bundle|slot)$ && $COMP_CWORD -gt 2 ]] && whole=("${COMP_WORDS[2]}")
+    [[ $2 =~ ^(accel|bundle|model|slot)$ && $COMP_CWORD -gt 2 ]] && whole=("${COMP_WORDS[2]}")
     "$1" "$2" "${whole[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*=?' | sort -u
 }
 
@@ -14,7 +14,7 @@ _sightline() {
     if [ "$COMP_CWORD" -eq 1 ]; then
         verbs=$("$1" --help 2>/dev/null | sed -nE 's/^  ([a-z][a-z-]*) .*/\1/p')
         mapfile -t COMPREPLY < <(compgen -W "$verbs help --help --version" -- "$word")
-    elif [[ $COMP_CWORD -eq 2 && ${COMP_WORDS[1]} =~ ^(accel|bundle|slot)$ && $word != -* ]]; then
+    elif [[ $COMP_CWORD -eq 2 && ${COMP_WORDS[1]} =~ ^(accel|bundle|model|slot)$ && $word != -* ]]; then
         verbs=$("$1" "${COMP_WORDS[1]}" --help 2>/dev/null | sed -nE 's/^  ([a-z][a-z-]*) .*/\1/p')
         mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
     elif [[ $word == -* ]]; then

@@ -1,0 +1,224 @@
+// The workshop's parts on networks and matrices made by hand.
+#include "accel/accel.h"
+#include "inference/onnx.h"
+#include "inference/onnx_write.h"
+#include "inference/workshop/folder.h"
+#include "inference/workshop/linear.h"
+#include "inference/workshop/quantize_impl.h"
+
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+// --- linear algebra
+
+static float next(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (float)(*state >> 8) * 0x1p-23f - 1;
+}
+
+static void least_squares_finds_the_weights(void **state)
+{
+    enum { ROWS = 200, K = 7, M = 3 };
+    float x[ROWS * K], w[M * K], y[ROWS * M], h[K * K] = {0}, c[M * K] = {0}, found[M * K];
+    uint32_t seed = 1;
+    struct sl_error error;
+    (void)state;
+    for (int i = 0; i < ROWS * K; i++)
+        x[i] = next(&seed);
+    for (int i = 0; i < M * K; i++)
+        w[i] = next(&seed);
+    linear_apply(y, x, ROWS, K, w, M);
+    linear_gram(h, K, x, ROWS);
+    linear_cross(c, M, K, y, x, ROWS);
+    assert_int_equal(linear_solve(h, K, 0, c, M, found, &error), 0);
+    for (int i = 0; i < M * K; i++)
+        assert_true(fabsf(found[i] - w[i]) < 1e-4f);
+}
+
+static void the_factor_is_that_of_the_inverse(void **state)
+{
+    enum { ROWS = 50, K = 5 };
+    float x[ROWS * K], h[K * K] = {0}, u[K * K];
+    uint32_t seed = 2;
+    struct sl_error error;
+    (void)state;
+    for (int i = 0; i < ROWS * K; i++)
+        x[i] = next(&seed);
+    linear_gram(h, K, x, ROWS);
+    assert_int_equal(linear_inverse_factor(h, K, 0, u, &error), 0);
+    for (int i = 0; i < K; i++) {
+        for (int j = 0; j < K; j++) { // uT u h = I
+            float sum = 0;
+            for (int a = 0; a < K; a++)
+                for (int b = 0; b < K; b++)
+                    sum += u[b * K + i] * u[b * K + a] * h[a * K + j];
+            assert_true(fabsf(sum - (i == j ? 1.0f : 0.0f)) < 1e-3f);
+        }
+    }
+}
+
+static void equations_without_a_solution_are_refused(void **state)
+{
+    const float h[4] = {1, 1, 1, 1}, c[2] = {1, 1};
+    float w[2];
+    struct sl_error error;
+    (void)state;
+    assert_int_equal(linear_solve(h, 2, -1, c, 1, w, &error), -EDOM);
+    assert_non_null(strstr(error.message, "calibration"));
+}
+
+// --- ranges
+
+static void rounding_keeps_zero_exact(void **state)
+{
+    const struct range ranges[] = {{-0.278f, 5}, {0, 6}, {-3, 0}, {-1e-3f, 1000}, {0, 0}, {2, 3}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(*ranges); i++) {
+        const struct rounding r = range_rounding(ranges[i]);
+        const float zero = 0;
+        float out;
+        round_values(r, &zero, &out, 1);
+        assert_true(out == 0);
+        assert_true(r.scale > 0 && r.zero_point >= 0 && r.zero_point <= 255);
+    }
+}
+
+static void one_far_value_does_not_widen_the_range(void **state)
+{
+    struct tensor_group g = {.seen = {0, 100}};
+    (void)state;
+    g.bins = calloc(RANGE_BINS, sizeof(*g.bins));
+    assert_non_null(g.bins);
+    for (int i = 0; i < RANGE_BINS / 50; i++)
+        g.bins[i] = 100000;
+    g.bins[RANGE_BINS - 1] = 1;
+    ranges_from_bins(&g);
+    free(g.bins);
+    assert_true(g.candidates[RANGE_MINMAX].high == 100);
+    assert_true(g.candidates[RANGE_PERCENTILE].high < 3);
+    assert_true(g.candidates[RANGE_SQUARED_ERROR].high < 60);
+    for (int k = 0; k < RANGE_KINDS; k++)
+        assert_true(g.candidates[k].low <= 0 && g.candidates[k].high > 1);
+}
+
+// --- files
+
+static void a_folder_appears_whole_or_not_at_all(void **state)
+{
+    char base[] = "/tmp/workshop-XXXXXX", path[64], file[96];
+    struct folder *f;
+    struct stat info;
+    struct sl_error error;
+    (void)state;
+    assert_non_null(mkdtemp(base));
+    snprintf(path, sizeof(path), "%s/model", base);
+    assert_int_equal(folder_begin(path, &f, &error), 0);
+    assert_int_equal(folder_add(f, "golden/1.jpg", "abc", 3, &error), 0);
+    assert_int_equal(stat(path, &info), -1);
+    folder_end(f); // not committed
+    assert_int_equal(rmdir(base), 0);
+    assert_int_equal(mkdir(base, 0755), 0);
+    assert_int_equal(folder_begin(path, &f, &error), 0);
+    assert_int_equal(folder_add(f, "golden/1.jpg", "abc", 3, &error), 0);
+    assert_int_equal(folder_commit(f, &error), 0);
+    folder_end(f);
+    snprintf(file, sizeof(file), "%s/golden/1.jpg", path);
+    assert_int_equal(stat(file, &info), 0);
+    assert_int_equal(info.st_size, 3);
+    assert_int_equal(folder_begin(path, &f, &error), -EEXIST);
+    assert_non_null(strstr(error.message, "there already"));
+    unlink(file);
+    snprintf(file, sizeof(file), "%s/golden", path);
+    rmdir(file);
+    rmdir(path);
+    rmdir(base);
+}
+
+// --- weights in fewer bytes
+
+// A 1x1 convolution of 32 channels, and its weights after a file in the given storage.
+static void store(enum sl_weight_storage storage, const float *weights, float *found, size_t *size)
+{
+    static const uint32_t conv_inputs[] = {0, 1}, conv_outputs[] = {2};
+    const struct sl_tensor tensors[] = {
+        {.name = "x", .dtype = SL_F32, .rank = 4, .dims = {1, 32, 2, 2}, .bytes = 512},
+        {.name = "w", .dtype = SL_F32, .rank = 4, .dims = {40, 32, 1, 1}, .bytes = 5120},
+        {.name = "y", .dtype = SL_F32, .rank = 4, .dims = {1, 40, 2, 2}, .bytes = 640}};
+    struct sl_tensor own[3];
+    memcpy(own, tensors, sizeof(own));
+    own[1].data = weights;
+    const struct sl_node node = {.name = "conv",
+                                 .op = SL_OP_CONV,
+                                 .n_inputs = 2,
+                                 .n_outputs = 1,
+                                 .inputs = conv_inputs,
+                                 .outputs = conv_outputs,
+                                 .attrs.conv = {1, {1, 1}, {1, 1}, {1, 1}, {0}, {0}}};
+    const struct sl_graph graph = {.version = SL_GRAPH_VERSION,
+                                   .struct_size = sizeof(graph),
+                                   .name = "one",
+                                   .n_tensors = 3,
+                                   .n_nodes = 1,
+                                   .n_inputs = 1,
+                                   .n_outputs = 1,
+                                   .tensors = own,
+                                   .nodes = &node,
+                                   .inputs = conv_inputs,
+                                   .outputs = conv_outputs};
+    const struct sl_onnx_write_options options = {.weights = storage};
+    struct sl_onnx *onnx;
+    struct sl_error error = {""};
+    void *bytes;
+    if (sl_onnx_write(&graph, &options, &bytes, size, &error) < 0 ||
+        sl_onnx_load(bytes, *size, NULL, &onnx, &error) < 0)
+        fail_msg("%s", error.message);
+    const struct sl_graph *g = sl_onnx_graph(onnx);
+    assert_int_equal(g->n_nodes, 1);
+    memcpy(found, g->tensors[g->nodes[0].inputs[1]].data, 5120);
+    sl_onnx_free(onnx);
+    free(bytes);
+}
+
+static void weights_survive_their_storage(void **state)
+{
+    float weights[1280], found[1280];
+    size_t plain, half, quarter;
+    uint32_t seed = 3;
+    (void)state;
+    for (int i = 0; i < 1280; i++)
+        weights[i] = next(&seed);
+    store(SL_WEIGHTS_AS_THEY_ARE, weights, found, &plain);
+    assert_memory_equal(weights, found, sizeof(weights));
+    store(SL_WEIGHTS_FP16, weights, found, &half);
+    for (int i = 0; i < 1280; i++)
+        assert_true(fabsf(weights[i] - found[i]) <= fabsf(weights[i]) * 0x1p-11f + 0x1p-25f);
+    store(SL_WEIGHTS_INT4, weights, found, &quarter);
+    for (int i = 0; i < 1280; i++)
+        assert_true(fabsf(weights[i] - found[i]) < 0.2f); // half a step, or cut off by the search
+    assert_true(half < plain - 2400 && quarter < half);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(least_squares_finds_the_weights),
+        cmocka_unit_test(the_factor_is_that_of_the_inverse),
+        cmocka_unit_test(equations_without_a_solution_are_refused),
+        cmocka_unit_test(rounding_keeps_zero_exact),
+        cmocka_unit_test(one_far_value_does_not_widen_the_range),
+        cmocka_unit_test(a_folder_appears_whole_or_not_at_all),
+        cmocka_unit_test(weights_survive_their_storage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
