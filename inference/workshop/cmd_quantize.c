@@ -31,8 +31,9 @@ static const struct argp_option rows[] = {
     {"pictures", KEY_PICTURES, "N", 0,
      "Take N of the pictures, evenly spread (default 64; at least 8)", 0},
     {"keep-float", KEY_KEEP, "WHICH", 0,
-     "Layers that stay in float: auto (those that cause half of the error), a number of layers, or "
-     "NAME,NAME…",
+     "Layers that stay in float: auto (default: the few that cause far more than their share of "
+     "the "
+     "error), a number of layers (0: none), or NAME,NAME…",
      0},
     {"method", KEY_METHOD, "METHOD", 0,
      "best (default), or minmax: ranges from min to max and nearest rounding, for comparison", 0},
@@ -79,6 +80,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         o->path = text;
         return 0;
     case ARGP_KEY_END:
+        if (!o->how.keep_float && o->how.method == QUANTIZE_BEST)
+            o->how.keep_float = "auto";
         if (!o->path || !o->pictures || !o->out)
             argp_error(state, "expected: MODEL --calibration DIR --out DIR");
         return 0;

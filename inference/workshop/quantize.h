@@ -27,8 +27,9 @@ enum quantize_method { QUANTIZE_BEST, QUANTIZE_MINMAX };
 
 struct quantize_options {
     enum quantize_method method; // MINMAX: ranges from min to max, nearest rounding, nothing else
-    // Layers that stay in float: NULL, "auto" (those that together cause half of the error, up to a
-    // tenth of the multiply-accumulates), a number of layers, or names separated by commas.
+    // Layers that stay in float: NULL for none, "auto" (those that alone cause five times the mean
+    // layer's error, up to a tenth of the multiply-accumulates), a number of layers, or names
+    // separated by commas.
     const char *keep_float;
     workshop_progress progress; // may be NULL
     void *ctx;

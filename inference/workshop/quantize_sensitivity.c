@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PICTURES = 4 };
+// A layer stays in float if it alone makes OUTLIER times the mean layer's error, and all that do
+// have no more than one part in MACS_SHARE of the multiply-accumulates.
+enum { MOST_PICTURES = 4, OUTLIER = 5, MACS_SHARE = 10 };
 
 // The outputs of the float network on the first pictures.
 struct outputs {
@@ -206,18 +208,19 @@ static uint32_t worst(const struct plan *plan)
     return found;
 }
 
+// Layers far beyond their equal share, the worst first, as long as they are cheap together.
 static void keep_costly(struct plan *plan)
 {
+    const float limit = OUTLIER / (float)plan->report->n_layers;
     int64_t budget = 0;
-    double kept = 0;
     for (uint32_t i = 0; i < plan->report->n_layers; i++)
-        budget += plan->report->layers[i].macs / 10;
-    for (uint32_t n = worst(plan); n != UINT32_MAX && kept < 0.5; n = worst(plan)) {
+        budget += plan->report->layers[i].macs;
+    budget /= MACS_SHARE;
+    for (uint32_t n = worst(plan); n != UINT32_MAX; n = worst(plan)) {
         const struct quantize_layer *l = &plan->report->layers[plan->layer[n]];
-        if (l->macs > budget)
+        if (l->macs > budget || l->sensitivity < limit)
             return;
         budget -= l->macs;
-        kept += (double)l->sensitivity;
         plan->kept[n] = true;
     }
 }

@@ -177,9 +177,9 @@ static void store(enum sl_weight_storage storage, const float *weights, float *f
                                    .inputs = conv_inputs,
                                    .outputs = conv_outputs};
     const struct sl_onnx_write_options options = {.weights = storage};
-    struct sl_onnx *onnx;
+    struct sl_onnx *onnx = NULL;
     struct sl_error error = {""};
-    void *bytes;
+    void *bytes = NULL;
     if (sl_onnx_write(&graph, &options, &bytes, size, &error) < 0 ||
         sl_onnx_load(bytes, *size, NULL, &onnx, &error) < 0)
         fail_msg("%s", error.message);
