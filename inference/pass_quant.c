@@ -159,6 +159,13 @@ static int take_over(struct graph *graph, struct sl_node *node, struct sl_node *
     return status;
 }
 
+// Kernels round what Relu and Clip leave; other functions are computed on the float result.
+static bool rounds_in_place(const struct sl_node *node)
+{
+    const uint32_t kind = node->activation.kind;
+    return kind == SL_ACT_NONE || kind == SL_ACT_CLIP || kind == SL_UNARY_RELU;
+}
+
 static int fuse_product(const struct uses *uses, struct sl_node *node, struct sl_error *error)
 {
     uint32_t inputs[3] = {integers_of(uses, node->inputs[0]), integers_of(uses, node->inputs[1]),
@@ -174,7 +181,8 @@ static int fuse_product(const struct uses *uses, struct sl_node *node, struct sl
             return status;
         count = 3;
     }
-    return take_over(uses->graph, node, quantise_after(uses, node), inputs, count, error);
+    struct sl_node *quantise = rounds_in_place(node) ? quantise_after(uses, node) : NULL;
+    return take_over(uses->graph, node, quantise, inputs, count, error);
 }
 
 static int fuse_real(const struct uses *uses, struct sl_node *node, struct sl_error *error)
