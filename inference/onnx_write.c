@@ -64,6 +64,17 @@ static char *copy_text(struct writer *w, const char *text)
     return copy;
 }
 
+// Names of nodes are unique too, in a space of their own: a prefix that is not written keeps them
+// apart from those of tensors.
+static const char *node_name(struct writer *w, const char *name)
+{
+    static const char prefix[] = "node ";
+    char text[900];
+    snprintf(text, sizeof(text), "%s%.800s", prefix, name);
+    const char *unique = writer_name(w, text, "");
+    return unique ? unique + strlen(prefix) : NULL;
+}
+
 Onnx__NodeProto *writer_node(struct writer *w, const char *op, const char *name,
                              const char *const *inputs, uint32_t n_inputs, const char *output)
 {
@@ -90,7 +101,7 @@ Onnx__NodeProto *writer_node(struct writer *w, const char *op, const char *name,
     node->n_output = 1;
     node->attribute = attributes;
     node->op_type = copy_text(w, op);
-    node->name = copy_text(w, name);
+    node->name = copy_text(w, node_name(w, name));
     g->node = nodes;
     g->node[g->n_node++] = node;
     return node;
