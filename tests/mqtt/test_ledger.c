@@ -386,6 +386,89 @@ static void outlives_a_full_disk(void **state)
     assert_whole(number("SELECT count(*) FROM record"));
 }
 
+// In a child that tells every number it was given, and whose disk takes nothing any more.
+static void judge_until_killed(int told)
+{
+    struct sl_ledger *l = open_ledger(100000);
+    append(l, "cam1", 5);
+    wait_for_disk(l);
+    signal(SIGXFSZ, SIG_IGN);
+    const struct rlimit none = {4096, RLIM_INFINITY};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    for (;;) {
+        const struct sl_verdict v = {.camera = "cam1"};
+        const uint64_t seq = sl_ledger_append(l, &v);
+        if (write(told, &seq, sizeof(seq)) != sizeof(seq)) {
+            _exit(1);
+        }
+        g_usleep(100);
+    }
+}
+
+static void loses_nothing_when_it_is_killed(void **state)
+{
+    (void)state;
+    int told[2];
+    assert_int_equal(pipe(told), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        judge_until_killed(told[1]);
+    }
+    close(told[1]);
+    uint64_t last = 0, seq = 0;
+    while (last < 300 && read(told[0], &seq, sizeof(seq)) == sizeof(seq)) {
+        last = seq;
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    while (read(told[0], &seq, sizeof(seq)) == sizeof(seq)) {
+        last = seq;
+    }
+    close(told[0]);
+    struct sl_ledger *l = open_ledger(100000);
+    const struct sl_verdict v = {.camera = "cam1"};
+    const uint64_t next = sl_ledger_append(l, &v);
+    assert_true(next == last + 1 || next == last + 2); // the child may not have told its last
+    sl_ledger_free(l);
+    assert_int_equal(number("SELECT count(DISTINCT seq) FROM record WHERE kind = 1"),
+                     (int64_t)next);
+    assert_int_equal(number("SELECT count(*) FROM record"), (int64_t)next);
+    assert_whole((int64_t)next);
+}
+
+// The database is lost with what was in it; what was only in memory keeps its numbers.
+static void goes_on_under_its_numbers_in_a_new_database(void **state)
+{
+    (void)state;
+    int told[2];
+    uint64_t seq = 0;
+    assert_int_equal(pipe(told), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        judge_until_killed(told[1]);
+    }
+    close(told[1]);
+    while (seq < 50 && read(told[0], &seq, sizeof(seq)) == sizeof(seq)) {
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(told[0]);
+    static char noise[8192];
+    memset(noise, 0xa5, sizeof(noise));
+    damage_file(noise, sizeof(noise), 0);
+    g_autofree char *wal = g_strconcat(file, "-wal", NULL);
+    unlink(wal); // it would mend the damage
+    struct sl_ledger *l = open_ledger(1000);
+    wait_for_disk(l);
+    sl_ledger_free(l);
+    assert_true(was_moved_aside());
+    assert_int_equal(number("SELECT min(seq) FROM record WHERE kind = 1"), 6);
+    assert_true(number("SELECT max(seq) FROM record WHERE kind = 1") >= 50);
+    assert_int_equal(number("SELECT count(*) FROM record WHERE kind = 2"), 2);
+}
+
 #define LEDGER_TEST(test) cmocka_unit_test_setup_teardown(test, prepare, clean)
 
 int main(void)
@@ -402,6 +485,8 @@ int main(void)
         LEDGER_TEST(goes_on_in_memory_without_a_folder),
         LEDGER_TEST(refuses_a_database_of_another_version),
         LEDGER_TEST(outlives_a_full_disk),
+        LEDGER_TEST(loses_nothing_when_it_is_killed),
+        LEDGER_TEST(goes_on_under_its_numbers_in_a_new_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
