@@ -3,8 +3,8 @@
 // New records go at once. What was there when the connection came up is history: it goes beside
 // them, oldest first, at a limited rate. A record is sent in items: item 0 is its body, item 1 + i
 // the defect i of a verdict; it is settled when every item is answered, and the connection has
-// lasted for half a second more: a broker that is killed forgets what it acknowledged last. If it has
-// not lasted, the record goes again.
+// lasted for half a second more: a broker that is killed forgets what it acknowledged last. If it
+// has not lasted, the record goes again.
 #ifndef SL_MQTT_FEED_H
 #define SL_MQTT_FEED_H
 

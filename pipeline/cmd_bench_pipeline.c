@@ -1,5 +1,6 @@
 // `sightline bench --pipeline`: the whole path, from a picture's arrival until a subscriber of the
 // broker has its verdict. The cameras are the daemon's own code, run in this process.
+#include "mqtt/private_broker.h"
 #include "pipeline/daemon.h"
 #include "pipeline/elements.h"
 #include "pipeline/latency.h"
@@ -8,15 +9,11 @@
 #include <cjson/cJSON.h>
 #include <glib/gstdio.h>
 #include <mosquitto.h>
-#include <mqtt_protocol.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { KEY_PIPELINE = 256, KEY_PICTURES, KEY_RATE, KEY_CPU, STALL_S = 10 };
@@ -32,9 +29,7 @@ struct options {
 struct bench {
     struct options options;
     gchar *folder;
-    gchar password[40];
-    int port;
-    GPid broker;
+    struct sl_private_broker broker;
     struct sl_latency total;
     double decode_ms, registration_ms, inference_ms;
     guint received, errors;
@@ -97,46 +92,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-// A port that was free a moment ago.
-static int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof(address);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &size) < 0)
-        return -1;
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static gboolean write_text(const struct bench *b, const gchar *name, const gchar *text,
                            GError **error)
 {
     g_autofree gchar *path = g_build_filename(b->folder, name, NULL);
     return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, error);
-}
-
-static gboolean start_broker(struct bench *b, GError **error)
-{
-    g_autofree gchar *users = g_build_filename(b->folder, "users", NULL);
-    g_autofree gchar *file = g_build_filename(b->folder, "mosquitto.conf", NULL);
-    g_autofree gchar *text = g_strdup_printf(
-        "listener %d 127.0.0.1\nallow_anonymous false\npassword_file %s\npersistence false\n"
-        "set_tcp_nodelay true\nmax_queued_messages 100000\nuser %s\n",
-        b->port, users, g_get_user_name());
-    gchar passwd[] = "mosquitto_passwd", mosquitto[] = "mosquitto", user[] = "bench";
-    gchar batch[] = "-b", config[] = "-c";
-    gchar *hash[] = {passwd, batch, users, user, b->password, NULL};
-    gchar *run[] = {mosquitto, config, file, NULL};
-    const GSpawnFlags quiet =
-        G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL;
-    int status = 0;
-    return write_text(b, "users", "", error) && write_text(b, "mosquitto.conf", text, error) &&
-           g_spawn_sync(NULL, hash, NULL, quiet, NULL, NULL, NULL, NULL, &status, error) &&
-           g_spawn_check_wait_status(status, error) &&
-           g_spawn_async(NULL, run, NULL, quiet | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &b->broker,
-                         error);
 }
 
 static gchar *absolute(const char *path)
@@ -161,9 +121,8 @@ static gboolean write_configuration(struct bench *b, GError **error)
         "      pictures: {directory: \"%s\", rate: %.3f, loop: true}\n"
         "    model: {path: \"%s\"}\n"
         "    part: {mode: free-run, deadline_ms: 2000, recipe: bench}\n",
-        b->port, pictures, b->options.rate, model);
-    return write_text(b, "password", b->password, error) &&
-           write_text(b, "camera.yaml", text, error);
+        b->broker.port, pictures, b->options.rate, model);
+    return write_text(b, "camera.yaml", text, error);
 }
 
 static double number_in(const cJSON *json, const char *group, const char *key)
@@ -194,25 +153,6 @@ static void on_message(struct mosquitto *client, void *data, const struct mosqui
         b->inference_ms += number_in(json, "timing", "inference_ms");
     }
     cJSON_Delete(json);
-}
-
-static struct mosquitto *subscribe(struct bench *b)
-{
-    struct mosquitto *client = mosquitto_new(NULL, true, b);
-    int status = MOSQ_ERR_NOMEM;
-    mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
-    mosquitto_int_option(client, MOSQ_OPT_TCP_NODELAY, 1);
-    mosquitto_message_v5_callback_set(client, on_message);
-    mosquitto_username_pw_set(client, "bench", b->password);
-    for (int i = 0; i < 100 && status; i++) {
-        status = mosquitto_connect(client, "127.0.0.1", b->port, 30);
-        if (status)
-            g_usleep(50000);
-    }
-    if (status == 0 && mosquitto_subscribe(client, NULL, "sightline/bench/verdict", 0) == 0)
-        return client;
-    mosquitto_destroy(client);
-    return NULL;
 }
 
 static void pin(int cpu)
@@ -267,12 +207,10 @@ static void print_result(const struct bench *b)
 static gboolean measure(struct bench *b, GError **error)
 {
     g_autofree gchar *path = g_build_filename(b->folder, "camera.yaml", NULL);
-    struct mosquitto *client = subscribe(b);
-    if (!client) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
-                    "the broker on port %d does not answer", b->port);
+    struct mosquitto *client =
+        sl_private_broker_subscribe(&b->broker, "sightline/bench/verdict", 0, on_message, b, error);
+    if (!client)
         return FALSE;
-    }
     pin(b->options.cpu);
     struct sl_daemon *daemon = sl_daemon_new(path, error);
     if (daemon) {
@@ -286,15 +224,10 @@ static gboolean measure(struct bench *b, GError **error)
 
 static void clean_up(struct bench *b)
 {
-    static const gchar *const names[] = {"users", "mosquitto.conf", "password", "camera.yaml"};
-    if (b->broker > 0) {
-        kill(b->broker, SIGTERM);
-        waitpid(b->broker, NULL, 0);
-    }
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_autofree gchar *path = g_build_filename(b->folder, names[i], NULL);
-        g_unlink(path);
-    }
+    g_autofree gchar *path = g_build_filename(b->folder, "camera.yaml", NULL);
+    sl_private_broker_stop(&b->broker, SIGTERM);
+    sl_private_broker_remove(&b->broker);
+    g_unlink(path);
     g_rmdir(b->folder);
     g_free(b->folder);
 }
@@ -310,18 +243,14 @@ int main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &b.options);
-    // Mosquitto lies where users' paths do not lead.
-    g_autofree gchar *path =
-        g_strconcat(g_getenv("PATH") ? g_getenv("PATH") : "", ":/usr/sbin", NULL);
-    g_setenv("PATH", path, TRUE);
     gst_init(NULL, NULL);
     sightline_elements_register(NULL);
     mosquitto_lib_init();
     b.folder = g_dir_make_tmp("sightline-bench-XXXXXX", &error);
-    b.port = free_port();
-    g_snprintf(b.password, sizeof(b.password), "%08x%08x", g_random_int(), g_random_int());
-    const gboolean done = b.folder && write_configuration(&b, &error) && start_broker(&b, &error) &&
-                          measure(&b, &error);
+    const gboolean done = b.folder &&
+                          sl_private_broker_prepare(&b.broker, b.folder, false, &error) &&
+                          write_configuration(&b, &error) &&
+                          sl_private_broker_start(&b.broker, &error) && measure(&b, &error);
     if (b.folder)
         clean_up(&b);
     if (!done) {

@@ -3,7 +3,7 @@
 
 _sightline_options() {
     local whole=()
-    [[ $2 == bench && " ${COMP_WORDS[*]} " == *" --pipeline "* ]] && whole=(--pipeline)
+    [[ $2 == bench && " ${COMP_WORDS[*]} " =~ " "(--pipeline|--ledger)" " ]] && whole=("${BASH_REMATCH[1]}")
     [[ $2 =~ ^(accel|bundle|model|slot)$ && $COMP_CWORD -gt 2 ]] && whole=("${COMP_WORDS[2]}")
     "$1" "$2" "${whole[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*=?' | sort -u
 }

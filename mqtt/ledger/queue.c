@@ -86,7 +86,7 @@ static void *map_file(const char *path, size_t size)
         return NULL;
     }
     if (posix_fallocate(fd, 0, (off_t)size) == 0) {
-        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     }
     close(fd);
     if (map == MAP_FAILED) {
@@ -98,7 +98,8 @@ static void *map_file(const char *path, size_t size)
 
 static void *map_memory(size_t size)
 {
-    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *map =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     return map == MAP_FAILED ? NULL : map;
 }
 

@@ -1,0 +1,121 @@
+// A Mosquitto of one's own on a loopback port.
+#include "mqtt/private_broker.h"
+
+#include <glib/gstdio.h>
+#include <mqtt_protocol.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// A port that was free a moment ago.
+static int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof(address);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int port = -1;
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 &&
+        getsockname(fd, (struct sockaddr *)&address, &size) == 0) {
+        port = ntohs(address.sin_port);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return port;
+}
+
+static bool write_text(const struct sl_private_broker *b, const char *name, const char *text,
+                       GError **error)
+{
+    g_autofree char *path = g_build_filename(b->folder, name, NULL);
+    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, error);
+}
+
+#define QUIET (G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL)
+
+static bool run(char **argv, GError **error)
+{
+    int status = 0;
+    return g_spawn_sync(NULL, argv, NULL, QUIET, NULL, NULL, NULL, NULL, &status, error) &&
+           g_spawn_check_wait_status(status, error);
+}
+
+bool sl_private_broker_prepare(struct sl_private_broker *b, const char *folder, bool persistent,
+                               GError **error)
+{
+    *b = (struct sl_private_broker){.folder = folder, .port = free_port()};
+    g_snprintf(b->password, sizeof(b->password), "%08x%08x", g_random_int(), g_random_int());
+    // Mosquitto lies where users' paths do not lead.
+    const char *path = g_getenv("PATH");
+    g_autofree char *longer = g_strconcat(path ? path : "", ":/usr/sbin", NULL);
+    g_setenv("PATH", longer, TRUE);
+    g_autofree char *users = g_build_filename(folder, "users", NULL);
+    g_autofree char *text =
+        g_strdup_printf("listener %d 127.0.0.1\nallow_anonymous false\npassword_file %s\n"
+                        "set_tcp_nodelay true\nmax_queued_messages 1000000\nuser %s\n"
+                        "persistence %s\npersistence_location %s/\nautosave_on_changes true\n"
+                        "autosave_interval 1\n",
+                        b->port, users, g_get_user_name(), persistent ? "true" : "false", folder);
+    char passwd[] = "mosquitto_passwd", batch[] = "-b", user[] = SL_PRIVATE_BROKER_USER;
+    char *hash[] = {passwd, batch, users, user, b->password, NULL};
+    return write_text(b, "users", "", error) && write_text(b, "password", b->password, error) &&
+           write_text(b, "mosquitto.conf", text, error) && run(hash, error);
+}
+
+bool sl_private_broker_start(struct sl_private_broker *b, GError **error)
+{
+    g_autofree char *file = g_build_filename(b->folder, "mosquitto.conf", NULL);
+    char mosquitto[] = "mosquitto", config[] = "-c";
+    char *argv[] = {mosquitto, config, file, NULL};
+    return g_spawn_async(NULL, argv, NULL, QUIET | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &b->pid,
+                         error);
+}
+
+void sl_private_broker_stop(struct sl_private_broker *b, int signal)
+{
+    if (b->pid > 0) {
+        kill(b->pid, signal);
+        waitpid(b->pid, NULL, 0);
+        b->pid = 0;
+    }
+}
+
+void sl_private_broker_remove(struct sl_private_broker *b)
+{
+    static const char *const names[] = {"users", "mosquitto.conf", "password", "mosquitto.db"};
+    for (size_t i = 0; b->folder && i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_build_filename(b->folder, names[i], NULL);
+        g_unlink(path);
+    }
+}
+
+struct mosquitto *sl_private_broker_subscribe(const struct sl_private_broker *b, const char *filter,
+                                              int qos,
+                                              void (*message)(struct mosquitto *, void *,
+                                                              const struct mosquitto_message *,
+                                                              const mosquitto_property *),
+                                              void *ctx, GError **error)
+{
+    struct mosquitto *client = mosquitto_new(NULL, true, ctx);
+    int status = MOSQ_ERR_NOMEM;
+    mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    mosquitto_int_option(client, MOSQ_OPT_TCP_NODELAY, 1);
+    mosquitto_message_v5_callback_set(client, message);
+    mosquitto_username_pw_set(client, SL_PRIVATE_BROKER_USER, b->password);
+    for (int i = 0; i < 100 && status; i++) {
+        status = mosquitto_connect(client, "127.0.0.1", b->port, 30);
+        if (status) {
+            g_usleep(50000);
+        }
+    }
+    if (status == 0 && mosquitto_subscribe(client, NULL, filter, qos) == 0) {
+        return client;
+    }
+    mosquitto_destroy(client);
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "the broker on port %d does not answer",
+                b->port);
+    return NULL;
+}
