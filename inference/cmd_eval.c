@@ -1,32 +1,61 @@
 // `sightline eval`: how good is a model on labelled pictures?
 #include "inference/commands.h"
 
-#include "inference/evaluate.h"
+#include "inference/evaluate_print.h"
+#include "inference/workshop/progress.h"
 
 #include <argp.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
+
+enum { USUAL_RESAMPLES = 2000, NOT_SAID = -1 };
 
 struct options {
-    const char *model, *against, *dataset;
+    const char *model, *against, *dataset, *against_backend;
     bool json;
+    long resamples;
     struct sl_evaluate_options run;
 };
 
-enum { KEY_AGAINST = 256, KEY_BACKEND, KEY_IOU, KEY_JITTER, KEY_SEED, KEY_LIMIT, KEY_PLAIN };
+enum {
+    KEY_AGAINST = 256,
+    KEY_BACKEND,
+    KEY_AGAINST_BACKEND,
+    KEY_METRIC,
+    KEY_BOOTSTRAP,
+    KEY_IOU,
+    KEY_JITTER,
+    KEY_SEED,
+    KEY_LIMIT,
+    KEY_PLAIN
+};
 
 static const struct argp_option rows[] = {
     {"model", 'm', "DIR", 0, "Folder of the model (with model.yaml)", 0},
     {"dataset", 'd', "DIR", 0,
      "Labelled pictures: NAME_test.jpg, NAME_temp.jpg, NAME.txt; or images/ and labels/", 0},
+    {"metric", KEY_METRIC, "NAME", 0,
+     "coco, voc or deeppcb: the definition of a hit and of average precision (default: the "
+     "dataset's)",
+     0},
     {"against", KEY_AGAINST, "DIR", 0, "A second model to show beside it", 0},
     {"backend", KEY_BACKEND, "NAME", 0, "Accelerator back end (default cpu)", 0},
-    {"iou", KEY_IOU, "0-1", 0, "Overlap from which a box is a hit (default 0.33)", 0},
+    {"against-backend", KEY_AGAINST_BACKEND, "NAME", 0,
+     "Back end of the second model (default: that of --backend); without --against, of the same "
+     "model",
+     0},
+    {"bootstrap", KEY_BOOTSTRAP, "N", 0,
+     "Draw the pictures anew N times for 95 % intervals; 0: none (default 2000 with --against or "
+     "--against-backend, else 0)",
+     0},
+    {"iou", KEY_IOU, "0-1", 0,
+     "Overlap from which a box is a hit, for precision, recall and F (default 0.33 with deeppcb, "
+     "else 0.5); with deeppcb also for mAP",
+     0},
     {"jitter", KEY_JITTER, "PXpx,DEGdeg", 0,
      "Move every picture at random against its template, for example 20px,2deg", 0},
-    {"seed", KEY_SEED, "N", 0, "Seed of the jitter (default 1)", 0},
+    {"seed", KEY_SEED, "N", 0, "Seed of the jitter and of the bootstrap (default 1)", 0},
     {"limit", KEY_LIMIT, "N", 0, "Only the first N pictures", 0},
     {"no-registration", KEY_PLAIN, NULL, 0, "Use the template where it stands", 0},
     {"json", 'j', NULL, 0, "Print one JSON object", 0},
@@ -52,6 +81,18 @@ static void parse_jitter(struct argp_state *state, const char *text, struct sl_e
                    text);
 }
 
+static void check(struct argp_state *state, struct options *o)
+{
+    if (!o->model || !o->dataset)
+        argp_error(state, "give --model DIR and --dataset DIR");
+    if (o->against_backend && !o->against)
+        o->against = o->model;
+    if (!o->against_backend)
+        o->against_backend = o->run.backend;
+    if (o->resamples == NOT_SAID)
+        o->resamples = o->against ? USUAL_RESAMPLES : 0;
+}
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct options *o = state->input;
@@ -70,6 +111,17 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_BACKEND:
         o->run.backend = text;
+        return 0;
+    case KEY_AGAINST_BACKEND:
+        o->against_backend = text;
+        return 0;
+    case KEY_METRIC:
+        o->run.metric = sl_metric_of_name(text);
+        if (!o->run.metric)
+            argp_error(state, "--metric: expected coco, voc or deeppcb, found '%s'", text);
+        return 0;
+    case KEY_BOOTSTRAP:
+        o->resamples = (long)number(state, text, 0, 1e6);
         return 0;
     case KEY_IOU:
         o->run.overlap = (float)number(state, text, 0, 1);
@@ -90,157 +142,93 @@ static error_t parse(int key, char *text, struct argp_state *state)
         argp_error(state, "unexpected argument '%s'", text);
         return 0;
     case ARGP_KEY_END:
-        if (!o->model || !o->dataset)
-            argp_error(state, "give --model DIR and --dataset DIR");
+        check(state, o);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-static void show_progress(void *ctx, uint32_t done, uint32_t total)
+static int evaluate(const struct options *o, const struct sl_dataset *dataset,
+                    enum sl_metric metric, struct evaluated *side, struct progress *progress,
+                    struct sl_error *error)
 {
-    const char *model = ctx;
-    fprintf(stderr, "\r%s: %u of %u pictures%s", model, done, total, done == total ? "\n" : "");
-}
-
-static int evaluate(const struct options *o, const char *path, const struct sl_model **model,
-                    struct sl_evaluation *out)
-{
-    struct sl_error error = {""};
-    struct sl_dataset dataset;
     struct sl_model_source *source;
     struct sl_evaluate_options run = o->run;
-    if (isatty(STDERR_FILENO))
-        run.progress = show_progress;
-    run.ctx = (void *)(uintptr_t)path;
-    int status = sl_model_source_directory(path, &source, &error);
+    run.backend = side->backend;
+    run.metric = metric;
+    run.progress = progress_step;
+    run.ctx = progress;
+    int status = sl_model_source_directory(side->path, &source, error);
     if (status == 0)
-        status = sl_model_load(source, model, &error);
-    if (status == 0)
-        status = sl_dataset_open(o->dataset, &dataset, &error);
-    if (status == 0) {
-        status = sl_evaluate(*model, &dataset, &run, out, &error);
-        sl_dataset_close(&dataset);
-    }
+        status = sl_model_load(source, &side->model, error);
     if (status < 0)
-        fprintf(stderr, "sightline eval: %s\n", error.message);
+        return status;
+    run.what = side->model->name;
+    return sl_evaluate(side->model, dataset, &run, &side->result, error);
+}
+
+static int evaluate_all(const struct options *o, struct comparison *c, struct progress *progress,
+                        struct sl_error *error)
+{
+    struct sl_dataset dataset;
+    int status = sl_dataset_open(o->dataset, &dataset, error);
+    if (status < 0)
+        return status;
+    c->metric = o->run.metric ? o->run.metric : sl_dataset_metric(&dataset);
+    for (int i = 0; status == 0 && i < (c->both ? 2 : 1); i++)
+        status = evaluate(o, &dataset, c->metric, &c->sides[i], progress, error);
+    sl_dataset_close(&dataset);
+    if (status == 0 && c->resamples)
+        status = sl_metrics_bootstrap(c->sides[0].result.metrics, c->sides[1].result.metrics,
+                                      c->resamples, o->run.seed, &c->bootstrap, error);
     return status;
 }
 
-static void print_json_number(const char *key, double value)
-{
-    if (isfinite(value))
-        printf("\"%s\":%.6f", key, value);
-    else
-        printf("\"%s\":null", key);
-}
-
-static void print_json(const struct sl_model *model, const struct sl_evaluation *e)
-{
-    const struct sl_metrics_summary *s = &e->summary;
-    printf("{\"model\":\"%s\",\"pictures\":%u,\"unaligned\":%u,", model->name, e->pictures,
-           e->unaligned);
-    print_json_number("map", s->map);
-    printf(",");
-    print_json_number("map50", s->map50);
-    printf(",");
-    print_json_number("f1", s->f1);
-    printf(",\"precision\":%.6f,\"recall\":%.6f,\"truths\":%u,\"found\":%u,\"hits\":%u,",
-           s->precision, s->recall, s->truths, s->found, s->hits);
-    printf("\"registration_ms\":{\"mean\":%.3f,\"max\":%.3f},\"registration_error_px_max\":%.3f,"
-           "\"ms_per_picture\":%.3f,\"per_class\":[",
-           (double)e->registration_ms_mean, (double)e->registration_ms_max,
-           (double)e->registration_error_px_max, (double)e->ms_per_picture);
-    for (uint32_t c = 0; c < model->n_classes; c++) {
-        const struct sl_class_metrics *m = &e->per_class[c];
-        printf("%s{\"class\":\"%s\",\"threshold\":%.3f,\"truths\":%u,\"found\":%u,\"hits\":%u,",
-               c ? "," : "", model->classes[c].name, (double)model->classes[c].threshold, m->truths,
-               m->found, m->hits);
-        print_json_number("ap", m->ap);
-        printf(",");
-        print_json_number("ap50", m->ap50);
-        printf("}");
-    }
-    printf("]}");
-}
-
-static double percent(uint32_t part, uint32_t whole)
-{
-    return whole ? 100.0 * part / whole : 0;
-}
-
-static void print_table(const struct sl_model *model, const struct sl_evaluation *e)
-{
-    const struct sl_metrics_summary *s = &e->summary;
-    printf("%s %s: %u pictures, %.2f ms per picture\n", model->name, model->version, e->pictures,
-           (double)e->ms_per_picture);
-    printf("  %-16s %8s %8s %8s %8s %9s %7s\n", "class", "defects", "AP %", "AP50 %", "recall %",
-           "precis. %", "thresh.");
-    for (uint32_t c = 0; c < model->n_classes; c++) {
-        const struct sl_class_metrics *m = &e->per_class[c];
-        if (m->truths || m->found)
-            printf("  %-16s %8u %8.2f %8.2f %8.2f %9.2f %7.2f\n", model->classes[c].name, m->truths,
-                   100 * m->ap, 100 * m->ap50, percent(m->hits, m->truths),
-                   percent(m->hits, m->found), (double)model->classes[c].threshold);
-    }
-    printf("  %-16s %8u %8.2f %8.2f %8.2f %9.2f   F %.2f %%\n", "all", s->truths, 100 * s->map,
-           100 * s->map50, 100 * s->recall, 100 * s->precision, 100 * s->f1);
-    if (sl_model_needs_reference(model))
-        printf("  registration: mean %.2f ms, max %.2f ms, %u pictures not aligned\n",
-               (double)e->registration_ms_mean, (double)e->registration_ms_max, e->unaligned);
-}
-
-static void print_difference(const struct sl_evaluation *a, const struct sl_evaluation *b)
-{
-    printf("difference: mAP %+.2f, F %+.2f points\n", 100 * (a->summary.map - b->summary.map),
-           100 * (a->summary.f1 - b->summary.f1));
-}
-
-static void print_results(const struct options *o, const struct sl_model *const *models,
-                          const struct sl_evaluation *results)
+static void print(const struct options *o, const struct comparison *c)
 {
     if (!o->json) {
-        print_table(models[0], &results[0]);
-        if (o->against) {
-            print_table(models[1], &results[1]);
-            print_difference(&results[0], &results[1]);
-        }
+        evaluate_print_table(c);
         return;
     }
-    if (o->against) {
-        // The first model's keys stay at the top, where scripts look for them.
-        print_json(models[0], &results[0]);
-        printf("\n");
-        print_json(models[1], &results[1]);
-    } else {
-        print_json(models[0], &results[0]);
-    }
-    printf("\n");
+    cJSON *root = evaluate_json(c);
+    char *text = cJSON_PrintUnformatted(root);
+    printf("%s\n", text ? text : "{}");
+    cJSON_free(text);
+    cJSON_Delete(root);
 }
 
 int sl_command_eval(int argc, char **argv)
 {
     static const char doc[] =
-        "Measures a model on labelled pictures by DeepPCB's definition: mean average precision, "
-        "and "
+        "Measures a model on labelled pictures: mean average precision, and precision, recall and "
         "F at the model's own thresholds."
-        "\vWith --against and --json, one object per line. Exit status: 0 done, 1 failed, 2 usage.";
+        "\vThe float file run by ONNX Runtime as the yardstick: --against FLOAT --against-backend "
+        "onnxruntime. Exit status: 0 done, 1 failed, 2 usage.";
     const struct argp argp = {rows, parse, NULL, doc, NULL, NULL, NULL};
-    struct options o = {.run = {.backend = "cpu", .overlap = SL_HIT_OVERLAP, .seed = 1}};
-    const struct sl_model *models[2] = {NULL, NULL};
-    struct sl_evaluation *results = calloc(2, sizeof(*results));
-    if (!results)
+    struct options o = {.run = {.backend = "cpu", .seed = 1}, .resamples = NOT_SAID};
+    struct sl_error error = {""};
+    struct progress progress;
+    struct comparison *c = calloc(1, sizeof(*c));
+    if (!c)
         return 1;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &o);
-    int status = evaluate(&o, o.model, &models[0], &results[0]);
-    if (status == 0 && o.against)
-        status = evaluate(&o, o.against, &models[1], &results[1]);
+    c->sides[0] = (struct evaluated){.path = o.model, .backend = o.run.backend};
+    c->sides[1] = (struct evaluated){.path = o.against, .backend = o.against_backend};
+    c->both = o.against != NULL;
+    c->resamples = (uint32_t)o.resamples;
+    progress_begin(&progress, o.json);
+    const int status = evaluate_all(&o, c, &progress, &error);
+    progress_end(&progress);
     if (status == 0)
-        print_results(&o, models, results);
-    sl_model_unref(models[0]);
-    sl_model_unref(models[1]);
-    free(results);
+        print(&o, c);
+    else
+        fprintf(stderr, "sightline eval: %s\n", error.message);
+    for (int i = 0; i < 2; i++) {
+        sl_evaluation_free(&c->sides[i].result);
+        sl_model_unref(c->sides[i].model);
+    }
+    free(c);
     return status < 0;
 }

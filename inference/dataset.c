@@ -164,6 +164,11 @@ void sl_dataset_close(struct sl_dataset *dataset)
     *dataset = (struct sl_dataset){0, NULL};
 }
 
+enum sl_metric sl_dataset_metric(const struct sl_dataset *dataset)
+{
+    return dataset->count && dataset->samples[0].yolo ? SL_METRIC_COCO : SL_METRIC_DEEPPCB;
+}
+
 // Five numbers on a line, and nothing else.
 static bool parse_line(const char *line, double values[5])
 {
@@ -180,11 +185,12 @@ static bool parse_line(const char *line, double values[5])
 }
 
 static bool to_box(const double v[5], bool yolo, uint32_t n_classes, float width, float height,
-                   struct sl_detection *out)
+                   struct sl_label *label)
 {
     const double class_id = yolo ? v[0] : v[4] - 1;
     if (class_id < 0 || class_id >= n_classes || class_id != (double)(uint32_t)class_id)
         return false;
+    struct sl_detection *out = &label->box;
     if (yolo)
         *out = (struct sl_detection){(float)(v[1] - v[3] / 2) * width,
                                      (float)(v[2] - v[4] / 2) * height,
@@ -195,6 +201,8 @@ static bool to_box(const double v[5], bool yolo, uint32_t n_classes, float width
     else
         *out = (struct sl_detection){(float)v[0], (float)v[1], (float)v[2],
                                      (float)v[3], 1,           (uint32_t)class_id};
+    label->use = SL_LABEL_COUNTS;
+    label->area_px = (double)(out->x2 - out->x1) * (double)(out->y2 - out->y1);
     return out->x1 < out->x2 && out->y1 < out->y2;
 }
 

@@ -8,7 +8,7 @@
 #ifndef SL_INFERENCE_DATASET_H
 #define SL_INFERENCE_DATASET_H
 
-#include "inference/detect.h"
+#include "inference/metrics.h"
 
 #include <stddef.h>
 
@@ -24,12 +24,15 @@ struct sl_dataset {
 
 struct sl_truth {
     uint32_t count;
-    struct sl_detection *rows; // score 1
+    struct sl_label *rows;
 };
 
 // -ENOENT: no such folder or nothing in it, the message says what was looked for.
 int sl_dataset_open(const char *folder, struct sl_dataset *out, struct sl_error *error);
 void sl_dataset_close(struct sl_dataset *dataset);
+
+// The definition that datasets of this layout are judged by, unless somebody wants another one.
+enum sl_metric sl_dataset_metric(const struct sl_dataset *dataset);
 
 // Reads one label file; -EINVAL names the file and line. `width` and `height` are the picture's.
 int sl_dataset_truth(const struct sl_sample *sample, uint32_t n_classes, uint32_t width,

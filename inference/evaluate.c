@@ -2,6 +2,7 @@
 #include "inference/evaluate.h"
 
 #include "inference/picture.h"
+#include "inference/random.h"
 
 #include <errno.h>
 #include <math.h>
@@ -20,7 +21,6 @@ struct run {
     const struct sl_evaluate_options *options;
     struct sl_detector *detector;
     struct sl_jpeg *jpeg;
-    struct sl_metrics *metrics;
     struct buffer picture, reference, moved;
     struct sl_detect_result result;
     uint64_t random;
@@ -66,14 +66,10 @@ static int load_jpeg(struct run *run, const char *path, bool grey, struct buffer
     return status < 0 ? sl_error_prefix(error, status, "%s", path) : 0;
 }
 
-// splitmix64 (Steele, Lea and Flood, OOPSLA 2014), from -1 to 1.
+// From -1 to 1.
 static float random_signed(uint64_t *state)
 {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    z ^= z >> 31;
-    return (float)(z >> 40) * 0x1p-23f - 1;
+    return (float)(random_next(state) >> 40) * 0x1p-23f - 1;
 }
 
 static uint8_t sample(const struct sl_picture *p, float x, float y, uint32_t step, uint32_t channel)
@@ -90,10 +86,11 @@ static uint8_t sample(const struct sl_picture *p, float x, float y, uint32_t ste
     return (uint8_t)lrintf(top * (1 - fy) + bottom * fy);
 }
 
-// Moves a box with the picture; what is then less than half visible is to be ignored (score 0).
-static void move_box(struct sl_detection *box, const struct sl_registration *by, float width,
-                     float height)
+// Moves a box with the picture; what is then less than half visible is to be ignored.
+static void move_label(struct sl_label *label, const struct sl_registration *by, float width,
+                       float height)
 {
+    struct sl_detection *box = &label->box;
     const float angle = by->rotation_deg * 0.017453293f, c = cosf(angle), s = sinf(angle);
     const float x = (box->x1 + box->x2 - width) / 2, y = (box->y1 + box->y2 - height) / 2;
     const float mx = c * x - s * y + by->dx_px + width / 2;
@@ -102,8 +99,9 @@ static void move_box(struct sl_detection *box, const struct sl_registration *by,
     const float x1 = fmaxf(mx - hx, 0), x2 = fminf(mx + hx, width);
     const float y1 = fmaxf(my - hy, 0), y2 = fminf(my + hy, height);
     const bool visible = x1 < x2 && y1 < y2 && (x2 - x1) * (y2 - y1) >= 2 * hx * hy;
-    *box = (struct sl_detection){x1,           y1, fmaxf(x2, x1), fmaxf(y2, y1), visible ? 1.0f : 0,
-                                 box->class_id};
+    *box = (struct sl_detection){x1, y1, fmaxf(x2, x1), fmaxf(y2, y1), 1, box->class_id};
+    if (!visible && label->use == SL_LABEL_COUNTS)
+        label->use = SL_LABEL_IGNORED;
 }
 
 // The picture as it would be if the part lay elsewhere; beyond the edge the border goes on.
@@ -131,7 +129,7 @@ static int move_picture(struct run *run, struct sl_picture *picture, struct sl_t
     picture->plane[0] = run->moved.bytes;
     picture->stride[0] = picture->width * step;
     for (uint32_t i = 0; i < truth->count; i++)
-        move_box(&truth->rows[i], by, (float)picture->width, (float)picture->height);
+        move_label(&truth->rows[i], by, (float)picture->width, (float)picture->height);
     return 0;
 }
 
@@ -178,7 +176,7 @@ static int judge(struct run *run, const struct sl_picture *picture, const struct
         out->registration_error_px_max =
             fmaxf(out->registration_error_px_max,
                   corner_error(&run->result.registration, moved, picture));
-    return sl_metrics_add(run->metrics, run->result.detections, run->result.count, truth->rows,
+    return sl_metrics_add(out->metrics, run->result.detections, run->result.count, truth->rows,
                           truth->count, error);
 }
 
@@ -204,7 +202,7 @@ static int one_sample(struct run *run, const struct sl_sample *sample, struct sl
 }
 
 // Average precision needs the weak detections too; the model's thresholds count afterwards.
-static int open_run(struct run *run, struct sl_error *error)
+static int open_run(struct run *run, struct sl_evaluation *out, struct sl_error *error)
 {
     float lowest[SL_MAX_CLASSES];
     for (uint32_t i = 0; i < run->model->n_classes; i++)
@@ -215,7 +213,8 @@ static int open_run(struct run *run, struct sl_error *error)
     if (status == 0)
         status = sl_jpeg_new(&run->jpeg, error);
     if (status == 0)
-        status = sl_metrics_new(run->model->n_classes, run->options->overlap, &run->metrics, error);
+        status = sl_metrics_new(run->model->n_classes, run->options->metric, run->options->overlap,
+                                &out->metrics, error);
     if (status == 0)
         sl_detector_set_registration(run->detector, !run->options->no_registration);
     return status;
@@ -223,7 +222,6 @@ static int open_run(struct run *run, struct sl_error *error)
 
 static void close_run(struct run *run)
 {
-    sl_metrics_free(run->metrics);
     sl_jpeg_free(run->jpeg);
     sl_detector_free(run->detector);
     free(run->picture.bytes);
@@ -232,14 +230,14 @@ static void close_run(struct run *run)
     free(run);
 }
 
-static void summarise(struct run *run, struct sl_evaluation *out)
+static int summarise(struct run *run, struct sl_evaluation *out, struct sl_error *error)
 {
     float thresholds[SL_MAX_CLASSES];
     for (uint32_t i = 0; i < run->model->n_classes; i++)
         thresholds[i] = run->model->classes[i].threshold;
-    sl_metrics_summary(run->metrics, thresholds, out->per_class, &out->summary);
     out->registration_ms_mean = (float)(run->registration_ms / out->pictures);
     out->ms_per_picture = (float)(run->total_ms / out->pictures);
+    return sl_metrics_summary(out->metrics, thresholds, out->per_class, &out->summary, error);
 }
 
 int sl_evaluate(const struct sl_model *model, const struct sl_dataset *dataset,
@@ -255,15 +253,23 @@ int sl_evaluate(const struct sl_model *model, const struct sl_dataset *dataset,
     run->options = options;
     run->random = options->seed;
     memset(out, 0, sizeof(*out));
-    int status = open_run(run, error);
+    int status = open_run(run, out, error);
     while (status == 0 && out->pictures < total) {
         status = one_sample(run, &dataset->samples[out->pictures], out, error);
         out->pictures++;
         if (options->progress)
-            options->progress(options->ctx, out->pictures, total);
+            options->progress(options->ctx, options->what, out->pictures, total);
     }
     if (status == 0)
-        summarise(run, out);
+        status = summarise(run, out, error);
     close_run(run);
+    if (status < 0)
+        sl_evaluation_free(out);
     return status;
+}
+
+void sl_evaluation_free(struct sl_evaluation *evaluation)
+{
+    sl_metrics_free(evaluation->metrics);
+    evaluation->metrics = NULL;
 }

@@ -1,178 +1,247 @@
-// Matching detections with the truth, and what follows from it.
-#include "inference/metrics.h"
-
-#include "inference/head.h"
+// What was found on every picture, and the figures that follow from it.
+#include "inference/metrics_impl.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMITS = 2, MOST_TRUTH = 4096 };
+const char *sl_metric_name(enum sl_metric metric)
+{
+    return metrics_definitions[metric - SL_METRIC_DEEPPCB].name;
+}
 
-struct record { // one detection
-    float score;
-    uint32_t class_id;
-    bool hit[LIMITS];
-    bool ignored;
-};
+enum sl_metric sl_metric_of_name(const char *name)
+{
+    for (size_t i = 0; i < 3; i++)
+        if (!strcmp(name, metrics_definitions[i].name))
+            return metrics_definitions[i].metric;
+    return 0;
+}
 
-struct sl_metrics {
-    uint32_t n_classes;
-    float overlap[LIMITS]; // the definition's, and 0.5
-    size_t count, capacity;
-    struct record *records;
-    uint32_t truths[SL_MAX_CLASSES];
-};
+static void make_columns(struct sl_metrics *m, double hit_overlap)
+{
+    const struct definition *d = m->definition;
+    const double step =
+        d->n_overlaps > 1 ? (d->last_overlap - d->first_overlap) / (d->n_overlaps - 1) : 0;
+    m->columns[0] = (struct column){hit_overlap, AREA_ALL};
+    m->n_columns = 1;
+    for (uint32_t area = 0; area < d->n_areas; area++)
+        for (uint32_t i = 0; i < d->n_overlaps; i++)
+            m->columns[m->n_columns++] = (struct column){
+                i + 1 == d->n_overlaps ? d->last_overlap : d->first_overlap + i * step,
+                (enum area)area};
+}
 
-int sl_metrics_new(uint32_t n_classes, float overlap, struct sl_metrics **out,
-                   struct sl_error *error)
+int sl_metrics_new(uint32_t n_classes, enum sl_metric metric, float hit_overlap,
+                   struct sl_metrics **out, struct sl_error *error)
 {
     struct sl_metrics *m = n_classes <= SL_MAX_CLASSES ? calloc(1, sizeof(*m)) : NULL;
     if (!m)
         return sl_error_set(error, -ENOMEM, "out of memory");
     m->n_classes = n_classes;
-    m->overlap[0] = overlap;
-    m->overlap[1] = 0.5f;
+    m->definition = &metrics_definitions[metric - SL_METRIC_DEEPPCB];
+    if (hit_overlap <= 0)
+        hit_overlap = metric == SL_METRIC_DEEPPCB ? SL_HIT_OVERLAP : 0.5f;
+    make_columns(m, (double)hit_overlap);
     *out = m;
     return 0;
 }
 
 void sl_metrics_free(struct sl_metrics *m)
 {
-    if (m)
-        free(m->records);
+    if (!m)
+        return;
+    free(m->records);
+    free(m->labels);
+    free(m->pictures);
+    free(m->order);
+    free(m->scratch);
     free(m);
 }
 
-// The free truth of the same class that overlaps most, if by more than the limit; else n_truth. One
-// that is to be ignored is never used up, and only serves where no real one does.
-static uint32_t best_match(const struct sl_detection *d, const struct sl_detection *truth,
-                           uint32_t n_truth, const bool *taken, float limit)
+static bool grow(void **rows, size_t *room, size_t used, size_t more, size_t each)
 {
-    uint32_t best = n_truth, ignored = n_truth;
-    float most = limit;
-    for (uint32_t i = 0; i < n_truth; i++) {
-        const bool real = truth[i].score > 0;
-        if ((taken[i] && real) || truth[i].class_id != d->class_id)
-            continue;
-        const float overlap = sl_box_overlap(d, &truth[i]);
-        if (!real && overlap > limit) {
-            ignored = i;
-        } else if (real && overlap > most) {
-            most = overlap;
-            best = i;
-        }
+    if (more <= *room - used)
+        return true;
+    const size_t wanted = 2 * *room + more + 256;
+    void *grown = wanted <= UINT32_MAX ? realloc(*rows, wanted * each) : NULL;
+    if (!grown)
+        return false;
+    *rows = grown;
+    *room = wanted;
+    return true;
+}
+
+static void add_labels(struct sl_metrics *m, const struct sl_label *labels, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct labelled l = {labels[i], (uint32_t)m->n_pictures, 0};
+        for (uint32_t area = 0; area < N_AREAS; area++)
+            if (labels[i].use == SL_LABEL_COUNTS &&
+                metrics_area_holds((enum area)area, labels[i].area_px))
+                l.counts |= (uint8_t)(1u << area);
+        m->labels[m->n_labels++] = l;
     }
-    return best < n_truth ? best : ignored;
+}
+
+// Of every class the strongest only, where the definition has a limit.
+static uint32_t add_records(struct sl_metrics *m, const struct sl_detection *found, uint32_t n)
+{
+    uint32_t of_class[SL_MAX_CLASSES] = {0}, added = 0;
+    const uint32_t most = m->definition->most_per_class;
+    for (uint32_t i = 0; i < n; i++) {
+        if (most && of_class[found[i].class_id]++ >= most)
+            continue;
+        m->records[m->n_records + added++] =
+            (struct record){found[i], (uint32_t)m->n_pictures, NO_LABEL, 0, 0};
+    }
+    return added;
 }
 
 int sl_metrics_add(struct sl_metrics *m, const struct sl_detection *found, uint32_t n_found,
-                   const struct sl_detection *truth, uint32_t n_truth, struct sl_error *error)
+                   const struct sl_label *labels, uint32_t n_labels, struct sl_error *error)
 {
-    bool taken[LIMITS][MOST_TRUTH] = {{false}};
-    if (n_truth > MOST_TRUTH)
-        return sl_error_set(error, -E2BIG, "more than %d defects on one picture", MOST_TRUTH);
-    if (m->count + n_found > m->capacity) {
-        const size_t capacity = 2 * m->capacity + n_found + 1024;
-        struct record *grown = realloc(m->records, capacity * sizeof(*grown));
-        if (!grown)
-            return sl_error_set(error, -ENOMEM, "out of memory");
-        m->records = grown;
-        m->capacity = capacity;
-    }
-    for (uint32_t i = 0; i < n_truth; i++)
-        m->truths[truth[i].class_id] += truth[i].score > 0;
-    for (uint32_t i = 0; i < n_found; i++) {
-        struct record r = {found[i].score, found[i].class_id, {false, false}, false};
-        for (int k = 0; k < LIMITS; k++) {
-            const uint32_t at = best_match(&found[i], truth, n_truth, taken[k], m->overlap[k]);
-            if (at == n_truth)
-                continue;
-            taken[k][at] = true;
-            r.hit[k] = truth[at].score > 0;
-            r.ignored |= truth[at].score <= 0;
-        }
-        m->records[m->count++] = r;
-    }
+    if (n_labels > MOST_LABELS)
+        return sl_error_set(error, -E2BIG, "more than %d objects on one picture", MOST_LABELS);
+    if (!grow((void **)&m->records, &m->record_room, m->n_records, n_found, sizeof(*m->records)) ||
+        !grow((void **)&m->labels, &m->label_room, m->n_labels, n_labels, sizeof(*m->labels)) ||
+        !grow((void **)&m->pictures, &m->picture_room, m->n_pictures, 1, sizeof(*m->pictures)))
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    struct picture_rows *rows = &m->pictures[m->n_pictures];
+    *rows = (struct picture_rows){m->n_records, m->n_labels, 0, n_labels};
+    add_labels(m, labels, n_labels);
+    rows->n_records = add_records(m, found, n_found);
+    metrics_match(m, m->records + rows->first_record, rows->n_records,
+                  m->labels + rows->first_label, n_labels);
+    m->n_records += rows->n_records;
+    m->n_pictures++;
     return 0;
 }
 
-static int by_falling_score(const void *a, const void *b)
+void metrics_count_truths(const struct sl_metrics *m, enum area area, const uint32_t *weights,
+                          uint32_t truths[SL_MAX_CLASSES])
 {
-    const float x = ((const struct record *)a)->score, y = ((const struct record *)b)->score;
-    return x < y ? 1 : x > y ? -1 : 0;
+    memset(truths, 0, SL_MAX_CLASSES * sizeof(*truths));
+    for (size_t i = 0; i < m->n_labels; i++)
+        if (m->labels[i].counts >> area & 1)
+            truths[m->labels[i].label.box.class_id] += weights ? weights[m->labels[i].picture] : 1;
 }
 
-static double average_precision(const struct sl_metrics *m, uint32_t class_id, int limit)
+double metrics_class_mean(struct sl_metrics *m, uint32_t class_id, enum area area,
+                          const uint32_t *weights, uint32_t truths)
+{
+    const struct definition *d = m->definition;
+    const uint32_t first = d->at_hits ? 0 : 1 + area * d->n_overlaps;
+    double sum = 0;
+    if (truths == 0)
+        return NAN;
+    for (uint32_t i = 0; i < d->n_overlaps; i++)
+        sum += metrics_area(m, class_id, first + i, weights, truths, d->curve, d->points);
+    return sum / d->n_overlaps;
+}
+
+double metrics_mean(struct sl_metrics *m, enum area area, const uint32_t *weights)
+{
+    uint32_t truths[SL_MAX_CLASSES], with_truth = 0;
+    double sum = 0;
+    metrics_count_truths(m, area, weights, truths);
+    for (uint32_t c = 0; c < m->n_classes; c++) {
+        if (truths[c] == 0)
+            continue;
+        sum += metrics_class_mean(m, c, area, weights, truths[c]);
+        with_truth++;
+    }
+    return with_truth ? sum / with_truth : NAN;
+}
+
+// Average precision at one overlap of the definition, for all objects.
+static double at_overlap(struct sl_metrics *m, uint32_t class_id, uint32_t overlap, uint32_t truths)
+{
+    const struct definition *d = m->definition;
+    if (truths == 0 || overlap >= d->n_overlaps)
+        return NAN;
+    return metrics_area(m, class_id, 1 + overlap, NULL, truths, d->curve, d->points);
+}
+
+static void judge_class(struct sl_metrics *m, uint32_t class_id, uint32_t truths, float threshold,
+                        struct sl_class_metrics *out)
+{
+    *out = (struct sl_class_metrics){
+        .truths = truths,
+        .ap = metrics_class_mean(m, class_id, AREA_ALL, NULL, truths),
+        .ap50 = at_overlap(m, class_id, 0, truths),
+        .ap75 = at_overlap(m, class_id, 5, truths),
+    };
+    for (size_t i = m->first_of_class[class_id]; i < m->first_of_class[class_id + 1]; i++) {
+        const struct record *r = &m->records[m->order[i]];
+        if (r->ignored & 1 || r->found.score < threshold)
+            continue;
+        out->found++;
+        out->hits += r->hit & 1;
+    }
+}
+
+static double ratio(double part, double whole)
+{
+    return whole > 0 ? part / whole : 0;
+}
+
+static void add_up(const struct sl_class_metrics *c, double *map50, double *map75,
+                   struct sl_metrics_summary *out)
+{
+    out->truths += c->truths;
+    out->hits += c->hits;
+    out->found += c->found;
+    if (c->truths == 0)
+        return;
+    out->map += c->ap;
+    *map50 += c->ap50;
+    *map75 += c->ap75;
+}
+
+static double eleven_points(struct sl_metrics *m, const struct sl_class_metrics *per_class)
 {
     double sum = 0;
-    uint32_t hits = 0, seen = 0;
-    if (m->truths[class_id] == 0)
-        return NAN;
-    for (size_t i = 0; i < m->count; i++) {
-        const struct record *r = &m->records[i];
-        if (r->class_id != class_id || r->ignored)
-            continue;
-        seen++;
-        if (r->hit[limit])
-            sum += (double)++hits / seen;
-    }
-    return sum / m->truths[class_id];
-}
-
-static double ratio(uint32_t part, uint32_t whole)
-{
-    return whole ? (double)part / whole : 0;
-}
-
-void sl_metrics_summary(struct sl_metrics *m, const float *thresholds,
-                        struct sl_class_metrics *per_class, struct sl_metrics_summary *out)
-{
     uint32_t with_truth = 0;
-    memset(out, 0, sizeof(*out));
-    if (m->count)
-        qsort(m->records, m->count, sizeof(*m->records), by_falling_score);
     for (uint32_t c = 0; c < m->n_classes; c++) {
-        per_class[c] = (struct sl_class_metrics){m->truths[c], 0, 0, average_precision(m, c, 0),
-                                                 average_precision(m, c, 1)};
-        for (size_t i = 0; i < m->count; i++) {
-            const struct record *r = &m->records[i];
-            if (r->class_id != c || r->ignored || r->score < thresholds[c])
-                continue;
-            per_class[c].found++;
-            per_class[c].hits += r->hit[0];
-        }
-        out->truths += per_class[c].truths;
-        out->hits += per_class[c].hits;
-        out->found += per_class[c].found;
-        if (m->truths[c] == 0)
+        if (per_class[c].truths == 0)
             continue;
+        sum += metrics_area(m, c, 1, NULL, per_class[c].truths, CURVE_POINTS, 11);
         with_truth++;
-        out->map += per_class[c].ap;
-        out->map50 += per_class[c].ap50;
     }
-    out->map = with_truth ? out->map / with_truth : 0;
-    out->map50 = with_truth ? out->map50 / with_truth : 0;
+    return ratio(sum, with_truth);
+}
+
+int sl_metrics_summary(struct sl_metrics *m, const float *thresholds,
+                       struct sl_class_metrics *per_class, struct sl_metrics_summary *out,
+                       struct sl_error *error)
+{
+    uint32_t truths[SL_MAX_CLASSES], with_truth = 0;
+    double map50 = 0, map75 = 0;
+    const int status = metrics_sort(m, error);
+    if (status < 0)
+        return status;
+    *out = (struct sl_metrics_summary){
+        .map_small = NAN, .map_medium = NAN, .map_large = NAN, .map_11_points = NAN};
+    metrics_count_truths(m, AREA_ALL, NULL, truths);
+    for (uint32_t c = 0; c < m->n_classes; c++) {
+        judge_class(m, c, truths[c], thresholds[c], &per_class[c]);
+        add_up(&per_class[c], &map50, &map75, out);
+        with_truth += truths[c] > 0;
+    }
+    out->map = ratio(out->map, with_truth);
+    out->map50 = ratio(map50, with_truth);
+    out->map75 = m->definition->n_overlaps > 1 ? ratio(map75, with_truth) : NAN;
     out->precision = ratio(out->hits, out->found);
     out->recall = ratio(out->hits, out->truths);
-    const double sum = out->precision + out->recall;
-    out->f1 = sum > 0 ? 2 * out->precision * out->recall / sum : 0;
-}
-
-void sl_match(const struct sl_detection *found, uint32_t n_found, const struct sl_detection *truth,
-              uint32_t n_truth, float overlap, uint32_t *hits, uint32_t *false_alarms)
-{
-    bool taken[SL_MAX_DETECTIONS] = {false};
-    n_truth = n_truth > SL_MAX_DETECTIONS ? SL_MAX_DETECTIONS : n_truth;
-    *hits = *false_alarms = 0;
-    for (uint32_t i = 0; i < n_found; i++) {
-        const uint32_t at = best_match(&found[i], truth, n_truth, taken, overlap);
-        if (at == n_truth) {
-            ++*false_alarms;
-        } else {
-            taken[at] = true;
-            ++*hits;
-        }
+    out->f1 = ratio(2 * out->precision * out->recall, out->precision + out->recall);
+    if (m->definition->n_areas > 1) {
+        out->map_small = metrics_mean(m, AREA_SMALL, NULL);
+        out->map_medium = metrics_mean(m, AREA_MEDIUM, NULL);
+        out->map_large = metrics_mean(m, AREA_LARGE, NULL);
     }
+    if (m->definition->metric == SL_METRIC_VOC)
+        out->map_11_points = eleven_points(m, per_class);
+    return 0;
 }

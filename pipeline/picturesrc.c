@@ -110,7 +110,8 @@ static void add_truth(SightlinePictureSrc *self, const struct sl_sample *sample,
         return;
     }
     meta->n_truth = (gint)MIN(truth.count, SL_PART_MAX_TRUTH);
-    memcpy(meta->truth, truth.rows, (gsize)meta->n_truth * sizeof(meta->truth[0]));
+    for (gint i = 0; i < meta->n_truth; i++)
+        meta->truth[i] = truth.rows[i].box;
     sl_truth_free(&truth);
 }
 

@@ -2,6 +2,7 @@
 #include "inference/workshop/samples.h"
 
 #include "accel/tensor.h"
+#include "inference/random.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,15 +14,6 @@ struct reader {
     uint32_t k, first_channel;
     int64_t positions; // of the output
 };
-
-// splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 static int64_t side(const struct sl_tensor *t, int axis)
 {
@@ -103,7 +95,7 @@ int samples_take(const struct walk *walk, uint32_t node, uint32_t group, uint32_
         const uint32_t p = picture_of(i, pictures, pictures - held);
         for (int64_t k = 0; k < each; k++, row++) {
             const int64_t at =
-                each == r.positions ? k : (int64_t)(next_random(&state) % (uint64_t)r.positions);
+                each == r.positions ? k : (int64_t)(random_next(&state) % (uint64_t)r.positions);
             read_row(&r, v->exact[p], at, s.exact + (uint64_t)row * s.k);
             read_row(&r, v->changed[p], at, s.changed + (uint64_t)row * s.k);
         }

@@ -107,13 +107,13 @@ static void yolo_is_recognised(void **state)
     assert_int_equal(d.count, 2);
     assert_int_equal(sl_dataset_truth(&d.samples[0], 2, 200, 100, &t, NULL), 0);
     assert_int_equal(t.count, 2);
-    assert_float_equal(t.rows[0].x1, 50, 1e-3);
-    assert_float_equal(t.rows[0].y1, 20, 1e-3);
-    assert_float_equal(t.rows[0].x2, 150, 1e-3);
-    assert_float_equal(t.rows[0].y2, 30, 1e-3);
-    assert_int_equal(t.rows[0].class_id, 1);
-    assert_float_equal(t.rows[0].score, 1, 0);
-    assert_float_equal(t.rows[1].x2, 200, 1e-3);
+    assert_float_equal(t.rows[0].box.x1, 50, 1e-3);
+    assert_float_equal(t.rows[0].box.y1, 20, 1e-3);
+    assert_float_equal(t.rows[0].box.x2, 150, 1e-3);
+    assert_float_equal(t.rows[0].box.y2, 30, 1e-3);
+    assert_int_equal(t.rows[0].box.class_id, 1);
+    assert_float_equal(t.rows[0].box.score, 1, 0);
+    assert_float_equal(t.rows[1].box.x2, 200, 1e-3);
     sl_truth_free(&t);
     // In this layout a picture without labels is one without objects.
     assert_int_equal(sl_dataset_truth(&d.samples[1], 2, 200, 100, &t, NULL), 0);
@@ -140,10 +140,10 @@ static void types_count_from_one(void **state)
     struct sl_truth t;
     assert_int_equal(truth_of("77 315 110 373 1\n188,254,227,281,6", &t, NULL), 0);
     assert_int_equal(t.count, 2);
-    assert_float_equal(t.rows[0].x1, 77, 0);
-    assert_float_equal(t.rows[0].y2, 373, 0);
-    assert_int_equal(t.rows[0].class_id, 0);
-    assert_int_equal(t.rows[1].class_id, 5);
+    assert_float_equal(t.rows[0].box.x1, 77, 0);
+    assert_float_equal(t.rows[0].box.y2, 373, 0);
+    assert_int_equal(t.rows[0].box.class_id, 0);
+    assert_int_equal(t.rows[1].box.class_id, 5);
     sl_truth_free(&t);
 }
 
@@ -161,8 +161,8 @@ static void a_folder_called_labels_is_no_other_layout(void **state)
     in_root(path, "labels");
     assert_int_equal(sl_dataset_open(path, &d, NULL), 0);
     assert_int_equal(sl_dataset_truth(&d.samples[0], 6, 640, 640, &t, NULL), 0);
-    assert_int_equal(t.rows[0].class_id, 5);
-    assert_float_equal(t.rows[0].x1, 10, 0);
+    assert_int_equal(t.rows[0].box.class_id, 5);
+    assert_float_equal(t.rows[0].box.x1, 10, 0);
     sl_truth_free(&t);
     sl_dataset_close(&d);
 }

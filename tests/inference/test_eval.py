@@ -40,6 +40,22 @@ def measures(folder):
     assert drop_times(first.stdout) == drop_times(second.stdout), "the same seed must give the same result"
     table = evaluate("--model", MODEL, "--dataset", folder, "--limit", 1, "--against", MODEL)
     assert table.returncode == 0 and "1 pictures" in table.stdout and "difference: mAP +0.00" in table.stdout, table
+    assert "95 % interval +0.00 to +0.00" in table.stdout, table
+
+
+def compares(folder):
+    both = ("--model", MODEL, "--dataset", folder, "--json")
+    result = json.loads(evaluate(*both, "--against", MODEL, "--bootstrap", 50).stdout)
+    assert result["metric"] == result["against"]["metric"] == "deeppcb", result
+    assert result["difference"] == {"map": 0, "f1": 0, "map_interval": [0, 0], "resamples": 50}, result
+    plain = json.loads(evaluate(*both, "--against-backend", "cpu", "--bootstrap", 0).stdout)
+    assert plain["against"]["path"] == plain["path"] and "map_interval" not in plain, plain
+    assert "against" not in json.loads(evaluate(*both).stdout)
+    for metric, keys in (("coco", {"map75", "map_small"}), ("voc", {"map_11_points"}), ("deeppcb", set())):
+        found = json.loads(evaluate(*both, "--metric", metric, "--bootstrap", 20).stdout)
+        assert found["metric"] == metric and keys <= found.keys() and found["map50"] > 0.9, found
+        low, high = found["map_interval"]
+        assert 0 < low <= found["map"] <= high <= 1, found
 
 
 def refused(status, says, *arguments):
@@ -57,6 +73,9 @@ def refuses(folder):
     refused(2, "", *both, "--iou", "2")
     refused(2, "", *both, "--limit", "0")
     refused(2, "unexpected argument", *both, "more")
+    refused(2, "--metric: expected coco, voc or deeppcb", *both, "--metric", "best")
+    refused(2, "expected a number", *both, "--bootstrap", "-1")
+    refused(1, "abacus", *both, "--against-backend", "abacus")
     refused(1, "abacus", *both, "--backend", "abacus")
     refused(1, "/absent", "--model", MODEL, "--dataset", folder / "absent")
     refused(1, "/absent", "--model", folder / "absent", "--dataset", folder)
@@ -83,6 +102,7 @@ def main():
         folder = pathlib.Path(name)
         golden_dataset(folder)
         measures(folder)
+        compares(folder)
         refuses(folder)
     print("eval measures and refuses as it should")
 

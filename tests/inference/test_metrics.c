@@ -19,14 +19,25 @@ static const float half[] = {0.5f, 0.5f, 0.5f};
 static struct sl_metrics *start(uint32_t n_classes)
 {
     struct sl_metrics *m;
-    assert_int_equal(sl_metrics_new(n_classes, SL_HIT_OVERLAP, &m, NULL), 0);
+    assert_int_equal(sl_metrics_new(n_classes, SL_METRIC_DEEPPCB, 0, &m, NULL), 0);
     return m;
 }
 
+// Truths with score 0 are to be ignored.
 static void add(struct sl_metrics *m, const struct sl_detection *found, uint32_t n_found,
                 const struct sl_detection *truth, uint32_t n_truth)
 {
-    assert_int_equal(sl_metrics_add(m, found, n_found, truth, n_truth, NULL), 0);
+    struct sl_label labels[8];
+    for (uint32_t i = 0; i < n_truth; i++)
+        labels[i] = (struct sl_label){truth[i],
+                                      truth[i].score > 0 ? SL_LABEL_COUNTS : SL_LABEL_IGNORED, 100};
+    assert_int_equal(sl_metrics_add(m, found, n_found, labels, n_truth, NULL), 0);
+}
+
+static void summarise(struct sl_metrics *m, const float *thresholds, struct sl_class_metrics *c,
+                      struct sl_metrics_summary *s)
+{
+    assert_int_equal(sl_metrics_summary(m, thresholds, c, s, NULL), 0);
 }
 
 static void all_right_is_one(void **state)
@@ -38,7 +49,7 @@ static void all_right_is_one(void **state)
     const struct sl_detection truth[] = {BOX(0, 1, 0), BOX(50, 1, 1)};
     const struct sl_detection found[] = {BOX(0, 0.9f, 0), BOX(51, 0.6f, 1)};
     add(m, found, 2, truth, 2);
-    sl_metrics_summary(m, half, c, &s);
+    summarise(m, half, c, &s);
     assert_float_equal(s.map, 1, 0);
     assert_float_equal(s.map50, 1, 0);
     assert_float_equal(s.f1, 1, 0);
@@ -59,7 +70,7 @@ static void average_precision_by_hand(void **state)
     const struct sl_detection later[] = {BOX(200, 0.7f, 0), BOX(300, 0.3f, 0)};
     add(m, later, 2, more, 1); // the order of pictures does not matter
     add(m, found, 2, truth, 2);
-    sl_metrics_summary(m, half, c, &s);
+    summarise(m, half, c, &s);
     assert_float_equal(s.map, (1 + 2.0 / 3) / 3, 1e-9);
     assert_float_equal(c[0].ap, s.map, 0);
     assert_int_equal(s.found, 3);
@@ -80,7 +91,7 @@ static void a_defect_is_hit_once(void **state)
     const struct sl_detection truth[] = {BOX(0, 1, 0), BOX(3, 1, 0)};
     const struct sl_detection found[] = {BOX(0, 0.9f, 0), BOX(-3, 0.8f, 0)};
     add(m, found, 2, truth, 2);
-    sl_metrics_summary(m, half, c, &s);
+    summarise(m, half, c, &s);
     assert_int_equal(s.hits, 1); // the second box overlaps the free truth by 4 / 16 only
     assert_int_equal(s.found, 2);
     assert_float_equal(s.map, 0.5, 1e-9);
@@ -96,7 +107,7 @@ static void the_class_must_agree(void **state)
     const struct sl_detection truth[] = {BOX(0, 1, 0), BOX(50, 1, 1)};
     const struct sl_detection found[] = {BOX(0, 0.9f, 1), BOX(50, 0.8f, 1)};
     add(m, found, 2, truth, 2);
-    sl_metrics_summary(m, half, c, &s);
+    summarise(m, half, c, &s);
     assert_float_equal(c[0].ap, 0, 0);
     assert_float_equal(c[1].ap, 0.5, 1e-9);
     assert_true(isnan(c[2].ap)); // no truth: not part of the mean
@@ -114,7 +125,7 @@ static void the_overlap_decides(void **state)
     const struct sl_detection truth[] = {BOX(0, 1, 0), BOX(50, 1, 0)};
     const struct sl_detection found[] = {BOX(4.5f, 0.9f, 0), BOX(55.1f, 0.8f, 0)};
     add(m, found, 2, truth, 2);
-    sl_metrics_summary(m, half, c, &s);
+    summarise(m, half, c, &s);
     assert_int_equal(s.hits, 1);
     assert_float_equal(s.map, 0.5, 1e-9);
     assert_float_equal(s.map50, 0, 0);
@@ -132,7 +143,7 @@ static void what_is_ignored_counts_for_nothing(void **state)
     const struct sl_detection found[] = {BOX(0, 0.9f, 0), BOX(1, 0.9f, 0), BOX(50, 0.8f, 0),
                                          BOX(103, 0.7f, 0)};
     add(m, found, 4, truth, 4);
-    sl_metrics_summary(m, half, c, &s);
+    summarise(m, half, c, &s);
     assert_int_equal(s.truths, 2);
     assert_int_equal(s.found, 2); // both boxes on the ignored one are out of the count
     assert_int_equal(s.hits, 2);  // the last hits a real defect although an ignored one is closer
@@ -150,7 +161,7 @@ static void thresholds_are_per_class(void **state)
     const struct sl_detection truth[] = {BOX(0, 1, 0), BOX(50, 1, 1)};
     const struct sl_detection found[] = {BOX(0, 0.4f, 0), BOX(50, 0.4f, 1)};
     add(m, found, 2, truth, 2);
-    sl_metrics_summary(m, (const float[]){0.4f, 0.41f}, c, &s);
+    summarise(m, (const float[]){0.4f, 0.41f}, c, &s);
     assert_int_equal(c[0].hits, 1); // at the threshold counts
     assert_int_equal(c[1].found, 0);
     assert_float_equal(s.precision, 1, 0);
@@ -165,13 +176,13 @@ static void nothing_is_zero_not_nan(void **state)
     struct sl_metrics *m = start(1);
     struct sl_class_metrics c[1];
     struct sl_metrics_summary s;
-    sl_metrics_summary(m, half, c, &s);
+    summarise(m, half, c, &s);
     assert_float_equal(s.map, 0, 0);
     assert_float_equal(s.f1, 0, 0);
     add(m, NULL, 0, NULL, 0);
     const struct sl_detection truth[] = {BOX(0, 1, 0)};
     add(m, NULL, 0, truth, 1);
-    sl_metrics_summary(m, half, c, &s);
+    summarise(m, half, c, &s);
     assert_float_equal(s.map, 0, 0);
     assert_int_equal(s.truths, 1);
     sl_metrics_free(m);
@@ -181,9 +192,9 @@ static void too_much_is_refused(void **state)
 {
     (void)state;
     struct sl_metrics *m;
-    assert_int_equal(sl_metrics_new(SL_MAX_CLASSES + 1, 0.5f, &m, NULL), -ENOMEM);
+    assert_int_equal(sl_metrics_new(SL_MAX_CLASSES + 1, SL_METRIC_COCO, 0, &m, NULL), -ENOMEM);
     m = start(1);
-    struct sl_detection *many = calloc(5000, sizeof(*many));
+    struct sl_label *many = calloc(5000, sizeof(*many));
     assert_non_null(many);
     assert_int_equal(sl_metrics_add(m, NULL, 0, many, 5000, NULL), -E2BIG);
     free(many);
