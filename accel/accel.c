@@ -260,6 +260,14 @@ struct sl_footprint sl_program_footprint(struct sl_program *program)
     return footprint;
 }
 
+void sl_program_remark(struct sl_program *program, char *text, size_t size)
+{
+    struct sl_accel *accel = program->accel;
+    text[0] = '\0';
+    if (accel->backend->remark)
+        accel->backend->remark(accel->device, program->program, text, size);
+}
+
 uint32_t sl_program_profile(struct sl_program *program, struct sl_profile *rows, uint32_t max)
 {
     struct sl_accel *accel = program->accel;

@@ -63,6 +63,8 @@ int sl_program_run(struct sl_program *program, int64_t deadline_ns, struct sl_er
 uint64_t sl_program_bytes(struct sl_program *program);
 // Zeros where the back end does not tell.
 struct sl_footprint sl_program_footprint(struct sl_program *program);
+// How the back end runs the program, in a line for people; empty where it does not tell.
+void sl_program_remark(struct sl_program *program, char *text, size_t size);
 uint32_t sl_program_profile(struct sl_program *program, struct sl_profile *rows, uint32_t max);
 
 #endif

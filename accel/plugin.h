@@ -143,6 +143,9 @@ struct sl_backend {
     uint32_t reserved;
     // Any thread. Default: the back end itself answers, for no reason.
     void (*standing)(void *device, struct sl_standing *out);
+    // How the program runs, in a line for people: up to `size` bytes with the final zero. Default:
+    // nothing to say.
+    void (*remark)(void *device, void *program, char *text, size_t size);
 };
 
 // The one exported symbol. Returns NULL if the plug-in cannot serve `host_abi`.

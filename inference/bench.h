@@ -77,6 +77,7 @@ struct bench_report {
     double ceiling; // GMAC/s of all threads, 0: not known
     uint64_t bytes;
     struct sl_footprint footprint;
+    char remark[128]; // how the back end runs it; empty: not told
     struct sl_macs macs;
     struct bench_times ours, theirs; // theirs.count 0: nobody to compare with
     const char *peer_version;

@@ -82,6 +82,8 @@ void bench_report_text(const struct bench_report *r)
            r->threads == 1 ? "" : "s", (double)r->bytes / (1 << 20), r->load_ms);
     if (r->footprint.arena > 0)
         print_footprint(&r->footprint);
+    if (*r->remark)
+        printf("  %s\n", r->remark);
     if (r->theirs.count > 0)
         print_peer(r);
     if (r->n_layers > 0)
@@ -157,6 +159,10 @@ void bench_report_json(const struct bench_report *r)
         printf("\"ceiling_gmacs\":%.3f,\"ceiling_share\":%.5f", r->ceiling, gmacs(r) / r->ceiling);
     else
         printf("\"ceiling_gmacs\":null,\"ceiling_share\":null");
+    if (*r->remark) {
+        putchar(',');
+        json_member("remark", r->remark);
+    }
     if (r->theirs.count > 0)
         json_peer(r);
     if (r->n_layers > 0)

@@ -207,6 +207,7 @@ static int load(struct bench *b, const char *path, struct sl_error *error)
                               .footprint = sl_program_footprint(b->program),
                               .macs = sl_graph_macs(b->network.graph),
                               .difference = {.equal = true}};
+    sl_program_remark(b->program, b->report.remark, sizeof(b->report.remark));
     return 0;
 }
 

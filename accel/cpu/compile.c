@@ -63,6 +63,14 @@ struct cpu_step *cpu_add_step(struct cpu_compiler *c, const char *node, const ch
     return step;
 }
 
+int cpu_set_rows(struct cpu_compiler *c, struct cpu_step *step, uint32_t y, int64_t height,
+                 uint32_t room)
+{
+    step->rows = (struct cpu_rows){.height = height, .together = 1, .y = y};
+    step->rows.reads = cpu_take(c, room, sizeof(*step->rows.reads));
+    return step->rows.reads ? 0 : cpu_no_memory(c);
+}
+
 void cpu_use(struct cpu_compiler *c, uint32_t value)
 {
     struct cpu_value *v = &c->program->values[value];
@@ -97,6 +105,8 @@ int cpu_make(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, ui
     *value = cpu_new_value(c, bytes);
     if (*value == CPU_NONE)
         return cpu_no_memory(c);
+    const int64_t *dims = c->graph->tensors[tensor].dims;
+    c->program->values[*value].rows = layout == CPU_NHWC && dims[0] == 1 ? dims[2] : 0;
     c->value[layout][tensor] = *value;
     return 0;
 }
@@ -274,7 +284,8 @@ static int add_outputs(struct cpu_compiler *c)
     return 0;
 }
 
-int cpu_compile(struct cpu_program *program, const struct sl_graph *graph, struct sl_error *error)
+int cpu_compile(struct cpu_program *program, const struct sl_graph *graph,
+                const struct cpu_stripes *stripes, struct sl_error *error)
 {
     struct cpu_compiler c = {
         .program = program, .graph = graph, .error = error, .kernels = program->kernels};
@@ -288,5 +299,7 @@ int cpu_compile(struct cpu_program *program, const struct sl_graph *graph, struc
             status = lower_node(&c, &graph->nodes[c.at]);
     if (status == 0)
         status = add_outputs(&c);
+    if (status == 0)
+        status = cpu_group_steps(program, stripes, error);
     return status ? status : cpu_plan(program, error);
 }

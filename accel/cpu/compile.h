@@ -70,6 +70,28 @@ struct cpu_step *cpu_add_step(struct cpu_compiler *c, const char *node, const ch
                               const void *state);
 // The step added last reads or writes the value.
 void cpu_use(struct cpu_compiler *c, uint32_t value);
+// The step works by rows of y; the values that it reads are given one by one afterwards, `room` of
+// them at most, and none where it cannot run in stripes. 0, -ENOMEM.
+int cpu_set_rows(struct cpu_compiler *c, struct cpu_step *step, uint32_t y, int64_t height,
+                 uint32_t room);
+static inline void cpu_read_rows(struct cpu_step *step, struct cpu_reads reads)
+{
+    step->rows.reads[step->rows.n_reads++] = reads;
+}
+// Rows of a window.
+static inline struct cpu_reads cpu_pool_rows(uint32_t value, const struct sl_pool_attrs *attrs)
+{
+    return (struct cpu_reads){.value = value,
+                              .stride = attrs->stride[0],
+                              .enlarge = 1,
+                              .before = attrs->pad[0],
+                              .reach = (attrs->kernel[0] - 1) * attrs->dilation[0] + 1};
+}
+// Rows as they stand: output row i is computed from row i.
+static inline struct cpu_reads cpu_same_rows(uint32_t value)
+{
+    return (struct cpu_reads){.value = value, .stride = 1, .enlarge = 1, .reach = 1};
+}
 
 // Bytes of a tensor in NHWC, and whether it can be.
 bool cpu_fits_nhwc(const struct sl_tensor *tensor);

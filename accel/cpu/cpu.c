@@ -1,10 +1,12 @@
 // The `cpu` back end's table: options, programs, and running them in the caller's thread.
 #include "accel/cpu/cpu.h"
 
+#include "accel/cpu/cache.h"
 #include "accel/cpu/features.h"
 #include "accel/cpu/health.h"
 #include "accel/cpu/kernels.h"
 #include "accel/cpu/program.h"
+#include "accel/cpu/stripes.h"
 
 #include <errno.h>
 #include <math.h>
@@ -17,6 +19,7 @@
 struct device {
     uint32_t n_threads;
     struct cpu_affinity affinity;
+    struct cpu_stripes stripes;
     enum cpu_isa isa;
     int int8; // enum cpu_int8, -1: what is best for the instruction set
     struct cpu_threads *threads;
@@ -80,13 +83,19 @@ static int option_int8(struct device *device, const char *value, struct sl_error
                         value);
 }
 
+static int option_stripes(struct device *device, const char *value, struct sl_error *error)
+{
+    return cpu_stripes_parse(value, &device->stripes, error);
+}
+
 static const struct {
     const char *key;
     int (*set)(struct device *device, const char *value, struct sl_error *error);
 } option_table[] = {{"threads", option_threads},
                     {"affinity", option_affinity},
                     {"isa", option_isa},
-                    {"int8", option_int8}};
+                    {"int8", option_int8},
+                    {"stripes", option_stripes}};
 
 static int set_option(struct device *device, char *text, struct sl_error *error)
 {
@@ -98,7 +107,9 @@ static int set_option(struct device *device, char *text, struct sl_error *error)
         if (strcmp(option_table[i].key, text) == 0)
             return option_table[i].set(device, equals + 1, error);
     return sl_error_set(error, -EINVAL,
-                        "option '%s' is not known, there are: threads, affinity, isa, int8", text);
+                        "option '%s' is not known, there are: threads, affinity, isa, int8, "
+                        "stripes",
+                        text);
 }
 
 static int parse_options(struct device *device, const char *options, struct sl_error *error)
@@ -136,6 +147,8 @@ static int cpu_open(const struct sl_host *host, const char *name, const char *op
     device->n_threads = 1;
     device->isa = cpu_isa_best();
     device->int8 = -1;
+    // The other half of the cache is for weights and prepared rows.
+    device->stripes.cache_bytes = cpu_cache_bytes("/sys") / 2;
     int status = parse_options(device, options, error);
     if (status == 0)
         status = cpu_threads_start(device->n_threads, &device->affinity, &device->threads, error);
@@ -174,7 +187,7 @@ static int cpu_compile_graph(void *opaque, const struct sl_graph *graph, void **
         return sl_error_set(error, -ENOMEM, "no memory");
     program->threads = device->threads;
     program->kernels = &device->kernels;
-    int status = cpu_compile(program, graph, error);
+    int status = cpu_compile(program, graph, &device->stripes, error);
     if (status) {
         cpu_release(device, program);
         return status;
@@ -286,6 +299,19 @@ static uint32_t cpu_profile(void *device, void *opaque, struct sl_profile *rows,
     return program->n_steps;
 }
 
+static void cpu_remark(void *device, void *opaque, char *text, size_t size)
+{
+    const struct cpu_program *program = opaque;
+    uint32_t layers = 0, stripes = 0;
+    (void)device;
+    for (uint32_t i = 0; i < program->n_groups; i++) {
+        layers += program->groups[i].count;
+        stripes += program->groups[i].n_stripes;
+    }
+    snprintf(text, size, "%u of %u steps in stripes: %u group%s, %u stripes", layers,
+             program->n_steps, program->n_groups, program->n_groups == 1 ? "" : "s", stripes);
+}
+
 const struct sl_backend sl_cpu_backend = {
     .abi = SL_ACCEL_ABI,
     .struct_size = sizeof(struct sl_backend),
@@ -306,4 +332,5 @@ const struct sl_backend sl_cpu_backend = {
     .profile = cpu_profile,
     .footprint = cpu_footprint,
     .traits = SL_TRAIT_PUNCTUAL,
+    .remark = cpu_remark,
 };

@@ -1,7 +1,7 @@
 // Tensors that are functions of one other 8-bit tensor's bytes: a sigmoid, a clamp, a product of a
 // tensor with its own sigmoid. Nothing is done when they are met; where somebody wants such a
 // tensor, one table makes it from the bytes that all of it depends on.
-#include "accel/cpu/compile.h"
+#include "accel/cpu/flat.h"
 
 #include <string.h>
 
@@ -82,24 +82,20 @@ int cpu_lower_function(struct cpu_compiler *c, const struct sl_node *node)
 
 struct lookup_state {
     const struct cpu_kernels *kernels;
-    uint32_t x, y;
-    int64_t bytes;
+    struct cpu_flat flat;
     uint8_t table[256];
 };
 
-// Shares of 64 bytes, so that no cache line is written by two threads.
-static int run_lookup(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
-                      uint32_t parts, struct sl_error *error)
+static void run_lookup(const struct cpu_program *program, const struct cpu_step *step,
+                       uint32_t part, int64_t first, int64_t end)
 {
     const struct lookup_state *s = step->state;
-    int64_t lines = (s->bytes + 63) / 64;
-    int64_t first = cpu_share(lines, part, parts) * 64;
-    int64_t end = cpu_share(lines, part + 1, parts) * 64;
-    end = end < s->bytes ? end : s->bytes;
-    (void)error;
-    s->kernels->lookup(s->table, (const uint8_t *)cpu_data(program, s->x) + first,
-                       (uint8_t *)cpu_data(program, s->y) + first, end - first);
-    return 0;
+    struct cpu_piece piece;
+    (void)part;
+    for (int64_t plane = 0; plane < s->flat.planes; plane++) {
+        piece = cpu_flat_piece(program, &s->flat, plane, first, end);
+        s->kernels->lookup(s->table, piece.a, piece.y, piece.count);
+    }
 }
 
 int cpu_look_up(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, uint32_t *value)
@@ -112,22 +108,20 @@ int cpu_look_up(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout,
     // Where the root has no such layout, the table comes before the conversion.
     if (!cpu_has(c, f->root, layout) && cpu_has(c, f->root, CPU_NHWC))
         layout = CPU_NHWC;
-    int status = cpu_want(c, f->root, layout, &s->x);
+    int status = cpu_want(c, f->root, layout, &s->flat.a);
     if (status == 0)
         status = cpu_make(c, tensor, layout, value);
     if (status)
         return status;
     s->kernels = c->kernels;
-    s->y = *value;
-    s->bytes = (int64_t)cpu_layout_bytes(t, layout);
+    s->flat.b = CPU_NONE;
+    s->flat.y = *value;
     memcpy(s->table, f->table, sizeof(s->table));
     struct cpu_step *step = cpu_add_step(c, t->name, "lookup", s);
     if (!step)
         return cpu_no_memory(c);
-    step->run = run_lookup;
-    cpu_use(c, s->x);
-    cpu_use(c, s->y);
-    return 0;
+    step->run_rows = run_lookup;
+    return cpu_set_flat(c, step, &s->flat, t, t, layout);
 }
 
 bool cpu_prefers_nhwc(const struct cpu_compiler *c, uint32_t tensor)

@@ -1,4 +1,6 @@
 // Places the program's activations in one arena: values whose lives do not overlap share memory.
+// All that a group of steps in stripes reads and writes lives as long as the group runs, but of its
+// windows there are only some rows.
 #include "accel/cpu/program.h"
 
 #include <errno.h>
@@ -88,6 +90,27 @@ static size_t largest_two(const struct cpu_program *program)
     return most;
 }
 
+static void live_through(struct cpu_value *value, const struct cpu_group *group)
+{
+    uint32_t last = group->first + group->count - 1;
+    value->first = value->first < group->first ? value->first : group->first;
+    value->last = value->last > last ? value->last : last;
+}
+
+static void extend_lives(struct cpu_program *program, const struct cpu_group *group)
+{
+    for (uint32_t k = 0; k < group->count; k++) {
+        const struct cpu_rows *rows = &program->steps[group->first + k].rows;
+        live_through(&program->values[rows->y], group);
+        for (uint32_t i = 0; i < rows->n_reads; i++)
+            live_through(&program->values[rows->reads[i].value], group);
+    }
+    for (uint32_t i = 0; i < group->n_windows; i++) {
+        const struct cpu_window *window = &group->windows[i];
+        program->values[window->value].bytes = (size_t)window->rows * window->row_bytes;
+    }
+}
+
 static void set_addresses(struct cpu_program *program)
 {
     for (uint32_t i = 0; i < program->n_values; i++) {
@@ -95,6 +118,11 @@ static void set_addresses(struct cpu_program *program)
         if (value->place == CPU_IN_ARENA)
             value->data = program->arena + value->offset;
     }
+    for (uint32_t g = 0; g < program->n_groups; g++)
+        for (uint32_t i = 0; i < program->groups[g].n_windows; i++) {
+            struct cpu_window *window = &program->groups[g].windows[i];
+            window->memory = program->values[window->value].data;
+        }
     for (uint32_t t = 0; t < program->n_tensors; t++)
         if (program->plain_value[t] != CPU_NONE)
             program->plain[t] = program->values[program->plain_value[t]].data;
@@ -109,6 +137,8 @@ int cpu_plan(struct cpu_program *program, struct sl_error *error)
         return sl_error_set(error, -ENOMEM, "no memory for the plan of %u values",
                             program->n_values);
     plan.live = plan.order + room;
+    for (uint32_t g = 0; g < program->n_groups; g++)
+        extend_lives(program, &program->groups[g]);
     for (uint32_t i = 0; i < program->n_values; i++)
         if (program->values[i].place == CPU_IN_ARENA)
             plan.order[plan.count++] = &program->values[i];

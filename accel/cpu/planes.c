@@ -261,7 +261,7 @@ struct gather_state {
     const struct cpu_gather_part *parts;
     uint32_t n_parts;
     const struct plane *planes; // `tensor` is the number of the source
-    int64_t pixels;
+    int64_t width;
     size_t y_step;
 };
 
@@ -286,20 +286,20 @@ static void gather_words(const struct gather_state *s, const struct cpu_gather *
     }
 }
 
-static int run_gather(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
-                      uint32_t parts, struct sl_error *error)
+static void run_gather(const struct cpu_program *program, const struct cpu_step *step,
+                       uint32_t part, int64_t first, int64_t end)
 {
     const struct gather_state *s = step->state;
     const uint8_t *x[CPU_MAX_SOURCES];
-    int64_t first = cpu_share(s->pixels, part, parts);
-    (void)error;
+    (void)part;
+    first *= s->width;
     for (uint32_t i = 0; i < s->n_sources; i++)
         x[i] = (const uint8_t *)cpu_data(program, s->values[i]) + (size_t)first * s->steps[i];
     struct cpu_gather job = {.x = x,
                              .x_steps = s->steps,
                              .parts = s->parts,
                              .n_parts = s->n_parts,
-                             .pixels = cpu_share(s->pixels, part + 1, parts) - first,
+                             .pixels = end * s->width - first,
                              .y = (uint8_t *)cpu_data(program, s->y) + (size_t)first * s->y_step,
                              .y_step = s->y_step};
     for (int64_t left = job.pixels; left > 0; left -= job.pixels) {
@@ -312,7 +312,6 @@ static int run_gather(const struct cpu_program *program, const struct cpu_step *
             x[i] += (size_t)job.pixels * s->steps[i];
         job.y += (size_t)job.pixels * s->y_step;
     }
-    return 0;
 }
 
 // Sixteen output channels take from each group of sixteen input channels what a mask says.
@@ -370,14 +369,17 @@ static int gather_nhwc(struct cpu_compiler *c, uint32_t tensor, uint32_t *value)
                                .parts = parts,
                                .n_parts = make_parts(list, count, parts),
                                .planes = list,
-                               .pixels = t->dims[2] * t->dims[3],
+                               .width = t->dims[3],
                                .y_step = (size_t)cpu_round_channels(t->dims[1]) * element};
     struct cpu_step *step = cpu_add_step(c, t->name, "gather", s);
     if (!step)
         return cpu_no_memory(c);
-    step->run = run_gather;
+    step->run_rows = run_gather;
     use_all(c, &sources, *value);
-    return 0;
+    status = cpu_set_rows(c, step, *value, t->dims[2], sources.count);
+    for (uint32_t i = 0; status == 0 && i < sources.count; i++)
+        cpu_read_rows(step, cpu_same_rows(sources.values[i]));
+    return status;
 }
 
 static bool few_sources(const struct cpu_planes *planes)

@@ -65,14 +65,12 @@ static void average_pixel(const struct pool_state *s, const uint8_t *x, uint8_t 
     s->kernels->rescale_q8(&s->quant, multiplier, sums, y, s->channels);
 }
 
-static int run_average_pool(const struct cpu_program *program, const struct cpu_step *step,
-                            uint32_t part, uint32_t parts, struct sl_error *error)
+static void run_average_pool(const struct cpu_program *program, const struct cpu_step *step,
+                             uint32_t part, int64_t first, int64_t end)
 {
     const struct pool_state *s = step->state;
     int32_t *sums = (int32_t *)cpu_data(program, s->scratch) + part * s->channels;
-    int64_t end = cpu_share(s->n * s->out[0], part + 1, parts);
-    (void)error;
-    for (int64_t row = cpu_share(s->n * s->out[0], part, parts); row < end; row++) {
+    for (int64_t row = first; row < end; row++) {
         const uint8_t *x = cpu_data(program, s->x);
         uint8_t *y = cpu_data(program, s->y);
         x += row / s->out[0] * s->in[0] * s->in[1] * s->channels;
@@ -81,7 +79,6 @@ static int run_average_pool(const struct cpu_program *program, const struct cpu_
             average_pixel(s, x, y + (row * s->out[1] + ox) * s->channels, sums, out);
         }
     }
-    return 0;
 }
 
 static struct pool_state *new_state(struct cpu_compiler *c, const struct sl_node *node)
@@ -143,9 +140,12 @@ int cpu_lower_average_pool(struct cpu_compiler *c, const struct sl_node *node)
     struct cpu_step *step = cpu_add_step(c, node->name, "average_pool", s);
     if (!step || s->scratch == CPU_NONE)
         return cpu_no_memory(c);
-    step->run = run_average_pool;
+    step->run_rows = run_average_pool;
     cpu_use(c, s->x);
     cpu_use(c, s->y);
     cpu_use(c, s->scratch);
-    return 1;
+    status = cpu_set_rows(c, step, s->y, s->n * s->out[0], 1);
+    if (status == 0 && s->n == 1)
+        cpu_read_rows(step, cpu_pool_rows(s->x, &s->attrs));
+    return status ? status : 1;
 }

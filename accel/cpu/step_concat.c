@@ -14,7 +14,7 @@ struct operand {
 struct concat_state {
     const struct cpu_kernels *kernels;
     uint32_t y, count, element;
-    int64_t pixels, padded; // of all pictures
+    int64_t width, padded;
     struct operand operands[];
 };
 
@@ -32,13 +32,13 @@ static void copy_pixels(const struct concat_state *s, const struct operand *o,
     }
 }
 
-static int run_concat(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
-                      uint32_t parts, struct sl_error *error)
+static void run_concat(const struct cpu_program *program, const struct cpu_step *step,
+                       uint32_t part, int64_t first, int64_t end)
 {
     const struct concat_state *s = step->state;
-    int64_t first = cpu_share(s->pixels, part, parts);
-    int64_t count = cpu_share(s->pixels, part + 1, parts) - first, channel = 0;
-    (void)error;
+    int64_t count = (end - first) * s->width, channel = 0;
+    (void)part;
+    first *= s->width;
     for (uint32_t k = 0; k < s->count; k++) {
         const struct operand *o = &s->operands[k];
         const unsigned char *x = cpu_data(program, o->value);
@@ -47,7 +47,6 @@ static int run_concat(const struct cpu_program *program, const struct cpu_step *
                     y + (size_t)(first * s->padded + channel) * s->element, count);
         channel += o->channels;
     }
-    return 0;
 }
 
 static bool one_scale(const struct sl_tensor *t)
@@ -101,7 +100,7 @@ int cpu_lower_concat(struct cpu_compiler *c, const struct sl_node *node)
     s->kernels = c->kernels;
     s->count = node->n_inputs;
     s->element = sl_dtype_size(y->dtype);
-    s->pixels = y->dims[0] * y->dims[2] * y->dims[3];
+    s->width = y->dims[3];
     s->padded = cpu_round_channels(y->dims[1]);
     int status = 0;
     for (uint32_t i = 0; status == 0 && i < s->count; i++)
@@ -113,9 +112,13 @@ int cpu_lower_concat(struct cpu_compiler *c, const struct sl_node *node)
     struct cpu_step *step = cpu_add_step(c, node->name, "concat", s);
     if (!step)
         return cpu_no_memory(c);
-    step->run = run_concat;
-    for (uint32_t i = 0; i < s->count; i++)
+    step->run_rows = run_concat;
+    status = cpu_set_rows(c, step, s->y, y->dims[0] * y->dims[2], s->count);
+    for (uint32_t i = 0; status == 0 && i < s->count; i++) {
         cpu_use(c, s->operands[i].value);
+        if (y->dims[0] == 1)
+            cpu_read_rows(step, cpu_same_rows(s->operands[i].value));
+    }
     cpu_use(c, s->y);
-    return 1;
+    return status ? status : 1;
 }

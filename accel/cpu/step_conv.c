@@ -4,38 +4,22 @@
 #include <errno.h>
 #include <math.h>
 
-// A share of the output rows; Winograd's come in tiles.
-static void find_share(const struct conv *conv, uint32_t part, uint32_t parts, int64_t *first,
-                       int64_t *end)
-{
-    int64_t together = conv->kind == CONV_WINOGRAD ? CPU_WINOGRAD_TILE : 1;
-    int64_t per_picture = (conv->out[0] + together - 1) / together;
-    *first = cpu_share(conv->n * per_picture, part, parts);
-    *end = cpu_share(conv->n * per_picture, part + 1, parts);
-    *first = *first / per_picture * conv->out[0] + *first % per_picture * together;
-    *end = *end / per_picture * conv->out[0] + *end % per_picture * together;
-}
-
-static int run_conv(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
-                    uint32_t parts, struct sl_error *error)
+static void run_conv(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
+                     int64_t first, int64_t end)
 {
     const struct conv *conv = step->state;
-    (void)error;
     unsigned char *scratch = cpu_data(program, conv->scratch);
     scratch += part * conv_scratch_bytes(conv);
     bool adds = conv->residual != CPU_NONE;
     struct conv_memory memory = {cpu_data(program, conv->x),
                                  adds ? cpu_data(program, conv->residual) : NULL,
                                  cpu_data(program, conv->y), scratch};
-    int64_t first, end;
-    find_share(conv, part, parts, &first, &end);
     while (first < end) {
         int64_t n = first / conv->out[0], row = first % conv->out[0];
         int64_t rows = conv->out[0] - row < end - first ? conv->out[0] - row : end - first;
         conv->run_rows(conv, &memory, n, row, row + rows);
         first += rows;
     }
-    return 0;
 }
 
 struct weights {
@@ -256,7 +240,7 @@ int cpu_conv_step(struct cpu_compiler *c, const struct sl_node *node, struct con
     struct cpu_step *step = cpu_add_step(c, node->name, kernel_name(conv), conv);
     if (conv->scratch == CPU_NONE || !step)
         return cpu_no_memory(c);
-    step->run = run_conv;
+    step->run_rows = run_conv;
     step->macs = (uint64_t)(conv->n * conv->out[0] * conv->out[1] * conv->out_channels *
                             (conv->channels / conv->group) * conv->kernel[0] * conv->kernel[1]);
     step->left_out = conv_left_out(conv, step->macs);
@@ -265,7 +249,26 @@ int cpu_conv_step(struct cpu_compiler *c, const struct sl_node *node, struct con
     cpu_use(c, conv->scratch);
     if (conv->residual != CPU_NONE)
         cpu_use(c, conv->residual);
-    return 0;
+    int status = cpu_set_rows(c, step, conv->y, conv->n * conv->out[0], 2);
+    step->rows.together = conv->kind == CONV_WINOGRAD ? CPU_WINOGRAD_TILE : 1;
+    step->rows.weights = (size_t)conv->blocks * conv->block_bytes;
+    return status;
+}
+
+// Which rows of x and of the residual a row of y needs, for a dense y of one picture.
+static void set_reads(struct cpu_compiler *c, const struct conv *conv)
+{
+    struct cpu_step *step = &c->program->steps[c->program->n_steps - 1];
+    if (conv->n != 1)
+        return;
+    cpu_read_rows(step, (struct cpu_reads){
+                            .value = conv->x,
+                            .stride = conv->stride[0] * conv->fold,
+                            .enlarge = 1,
+                            .before = conv->pad[0] * conv->fold,
+                            .reach = ((conv->kernel[0] - 1) * conv->dilation[0] + 1) * conv->fold});
+    if (conv->residual != CPU_NONE)
+        cpu_read_rows(step, cpu_same_rows(conv->residual));
 }
 
 int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node)
@@ -286,5 +289,8 @@ int cpu_lower_conv(struct cpu_compiler *c, const struct sl_node *node)
         status = want_values(c, node, conv);
     if (status == 0)
         status = cpu_conv_step(c, node, conv);
-    return status ? status : 1;
+    if (status)
+        return status;
+    set_reads(c, conv);
+    return 1;
 }

@@ -1,62 +1,45 @@
 // Steps that work element by element on 8-bit tensors: sums, and conversions from and to float32.
-#include "accel/cpu/compile.h"
-
-#include <errno.h>
+#include "accel/cpu/flat.h"
 
 struct flat_state {
     const struct cpu_kernels *kernels;
-    uint32_t a, b, y;
-    size_t bytes; // elements
+    struct cpu_flat flat;
     struct cpu_add add;
     struct cpu_quant quant;
 };
 
-// Shares of 64 elements, so that no cache line is written by two threads.
-static void share(const struct flat_state *s, uint32_t part, uint32_t parts, int64_t *first,
-                  int64_t *count)
-{
-    int64_t total = (int64_t)s->bytes, lines = (total + 63) / 64;
-    *first = cpu_share(lines, part, parts) * 64;
-    int64_t end = cpu_share(lines, part + 1, parts) * 64;
-    *count = (end < total ? end : total) - *first;
-}
+#define ROWS_ARGUMENTS                                                                             \
+    const struct cpu_program *program, const struct cpu_step *step, uint32_t part, int64_t first,  \
+        int64_t end
 
-#define STEP_ARGUMENTS                                                                             \
-    const struct cpu_program *program, const struct cpu_step *step, uint32_t part, uint32_t parts, \
-        struct sl_error *error
-
-static int run_add(STEP_ARGUMENTS)
+static void run_add(ROWS_ARGUMENTS)
 {
     const struct flat_state *s = step->state;
-    int64_t first, count;
-    (void)error;
-    share(s, part, parts, &first, &count);
-    s->kernels->add_q8(&s->add, (const uint8_t *)cpu_data(program, s->a) + first,
-                       (const uint8_t *)cpu_data(program, s->b) + first,
-                       (uint8_t *)cpu_data(program, s->y) + first, count);
-    return 0;
+    (void)part;
+    for (int64_t plane = 0; plane < s->flat.planes; plane++) {
+        const struct cpu_piece p = cpu_flat_piece(program, &s->flat, plane, first, end);
+        s->kernels->add_q8(&s->add, p.a, p.b, p.y, p.count);
+    }
 }
 
-static int run_quantize(STEP_ARGUMENTS)
+static void run_quantize(ROWS_ARGUMENTS)
 {
     const struct flat_state *s = step->state;
-    int64_t first, count;
-    (void)error;
-    share(s, part, parts, &first, &count);
-    s->kernels->quantize(&s->quant, (const float *)cpu_data(program, s->a) + first,
-                         (uint8_t *)cpu_data(program, s->y) + first, count);
-    return 0;
+    (void)part;
+    for (int64_t plane = 0; plane < s->flat.planes; plane++) {
+        const struct cpu_piece p = cpu_flat_piece(program, &s->flat, plane, first, end);
+        s->kernels->quantize(&s->quant, p.a, p.y, p.count);
+    }
 }
 
-static int run_dequantize(STEP_ARGUMENTS)
+static void run_dequantize(ROWS_ARGUMENTS)
 {
     const struct flat_state *s = step->state;
-    int64_t first, count;
-    (void)error;
-    share(s, part, parts, &first, &count);
-    s->kernels->dequantize(&s->quant, (const uint8_t *)cpu_data(program, s->a) + first,
-                           (float *)cpu_data(program, s->y) + first, count);
-    return 0;
+    (void)part;
+    for (int64_t plane = 0; plane < s->flat.planes; plane++) {
+        const struct cpu_piece p = cpu_flat_piece(program, &s->flat, plane, first, end);
+        s->kernels->dequantize(&s->quant, p.a, p.y, p.count);
+    }
 }
 
 static bool one_scale_8bit(const struct sl_tensor *t)
@@ -71,28 +54,24 @@ static enum cpu_layout layout_of(const struct cpu_compiler *c, const struct sl_n
 }
 
 static int add_flat(struct cpu_compiler *c, const struct sl_node *node, struct flat_state *s,
-                    const char *kernel, int (*run)(STEP_ARGUMENTS))
+                    const char *kernel, void (*run)(ROWS_ARGUMENTS))
 {
     enum cpu_layout layout = layout_of(c, node);
-    const struct sl_tensor *y = cpu_out(c, node);
     s->kernels = c->kernels;
-    s->bytes = cpu_layout_bytes(y, layout) / sl_dtype_size(y->dtype);
-    int status = cpu_want(c, node->inputs[0], layout, &s->a);
-    s->b = s->a;
-    if (status == 0 && node->n_inputs > 1)
-        status = cpu_want(c, node->inputs[1], layout, &s->b);
+    s->flat.b = CPU_NONE;
+    int status = cpu_want(c, node->inputs[0], layout, &s->flat.a);
+    if (status == 0 && node->n_inputs > 1 && node->op == SL_OP_BINARY)
+        status = cpu_want(c, node->inputs[1], layout, &s->flat.b);
     if (status == 0)
-        status = cpu_make(c, node->outputs[0], layout, &s->y);
+        status = cpu_make(c, node->outputs[0], layout, &s->flat.y);
     if (status)
         return status;
     struct cpu_step *step = cpu_add_step(c, node->name, kernel, s);
     if (!step)
         return cpu_no_memory(c);
-    step->run = run;
-    cpu_use(c, s->a);
-    cpu_use(c, s->b);
-    cpu_use(c, s->y);
-    return 1;
+    step->run_rows = run;
+    status = cpu_set_flat(c, step, &s->flat, cpu_in(c, node, 0), cpu_out(c, node), layout);
+    return status ? status : 1;
 }
 
 static struct flat_state *new_state(struct cpu_compiler *c)

@@ -5,7 +5,8 @@
 
 struct layout_state {
     uint32_t from, to, element;
-    int64_t n, channels, padded, pixels;
+    bool to_nhwc;
+    int64_t channels, padded, width, pixels;
 };
 
 // A block of pixels of one picture, small enough to stay in the first-level cache. Planes are often
@@ -68,45 +69,35 @@ DEFINE_TURN(u32, uint32_t, 4, 2, LOW_4, HIGH_4)
             for (int64_t c = 0; c < s->channels; c++)                                              \
                 y[c * s->pixels + i] = x[i * s->padded + c];                                       \
     }                                                                                              \
-    static int run_##suffix(const struct cpu_program *program, const struct cpu_step *step,        \
-                            bool to_nhwc, uint32_t part, uint32_t parts)                           \
+    static void run_##suffix(const struct cpu_program *program, const struct cpu_step *step,       \
+                             int64_t first, int64_t end)                                           \
     {                                                                                              \
         const struct layout_state *s = step->state;                                                \
         const T *x = cpu_data(program, s->from);                                                   \
         T *y = cpu_data(program, s->to);                                                           \
-        int64_t blocks = (s->pixels + BLOCK - 1) / BLOCK;                                          \
-        int64_t end = cpu_share(s->n * blocks, part + 1, parts);                                   \
-        for (int64_t b = cpu_share(s->n * blocks, part, parts); b < end; b++) {                    \
-            int64_t n = b / blocks, first = b % blocks * BLOCK;                                    \
-            int64_t count = s->pixels - first < BLOCK ? s->pixels - first : BLOCK;                 \
-            int64_t plain = n * s->channels * s->pixels + first;                                   \
-            int64_t nhwc = (n * s->pixels + first) * s->padded;                                    \
-            if (to_nhwc)                                                                           \
+        for (int64_t at = first * s->width, count; at < end * s->width; at += count) {             \
+            int64_t n = at / s->pixels, pixel = at % s->pixels, left = end * s->width - at;        \
+            count = s->pixels - pixel < BLOCK ? s->pixels - pixel : BLOCK;                         \
+            count = left < count ? left : count;                                                   \
+            int64_t plain = n * s->channels * s->pixels + pixel, nhwc = at * s->padded;            \
+            if (s->to_nhwc)                                                                        \
                 to_nhwc_##suffix(s, x + plain, y + nhwc, count);                                   \
             else                                                                                   \
                 to_plain_##suffix(s, x + nhwc, y + plain, count);                                  \
         }                                                                                          \
-        return 0;                                                                                  \
     }
 DEFINE_CONVERSION(u8, uint8_t, 16)
 DEFINE_CONVERSION(u32, uint32_t, 4)
 
-static int run_to_nhwc(const struct cpu_program *program, const struct cpu_step *step,
-                       uint32_t part, uint32_t parts, struct sl_error *error)
+static void run_layout(const struct cpu_program *program, const struct cpu_step *step,
+                       uint32_t part, int64_t first, int64_t end)
 {
     const struct layout_state *s = step->state;
-    (void)error;
-    return s->element == 1 ? run_u8(program, step, true, part, parts)
-                           : run_u32(program, step, true, part, parts);
-}
-
-static int run_to_plain(const struct cpu_program *program, const struct cpu_step *step,
-                        uint32_t part, uint32_t parts, struct sl_error *error)
-{
-    const struct layout_state *s = step->state;
-    (void)error;
-    return s->element == 1 ? run_u8(program, step, false, part, parts)
-                           : run_u32(program, step, false, part, parts);
+    (void)part;
+    if (s->element == 1)
+        run_u8(program, step, first, end);
+    else
+        run_u32(program, step, first, end);
 }
 
 int cpu_add_conversion(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout to, uint32_t from,
@@ -119,13 +110,17 @@ int cpu_add_conversion(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout 
         return cpu_no_memory(c);
     *state = (struct layout_state){.from = from,
                                    .to = value,
+                                   .to_nhwc = to == CPU_NHWC,
                                    .element = sl_dtype_size(t->dtype),
-                                   .n = t->dims[0],
                                    .channels = t->dims[1],
                                    .padded = cpu_round_channels(t->dims[1]),
+                                   .width = t->dims[3],
                                    .pixels = t->dims[2] * t->dims[3]};
-    step->run = to == CPU_NHWC ? run_to_nhwc : run_to_plain;
+    step->run_rows = run_layout;
     cpu_use(c, from);
     cpu_use(c, value);
-    return 0;
+    int status = cpu_set_rows(c, step, value, t->dims[0] * t->dims[2], 1);
+    if (status == 0 && t->dims[0] == 1)
+        cpu_read_rows(step, cpu_same_rows(from));
+    return status;
 }

@@ -77,15 +77,13 @@ static size_t scratch_bytes(const struct max_pool *s)
     return ((size_t)(s->in[1] + positions(s)) * s->pixel + 63) & ~(size_t)63;
 }
 
-static int run_max_pool(const struct cpu_program *program, const struct cpu_step *step,
-                        uint32_t part, uint32_t parts, struct sl_error *error)
+static void run_max_pool(const struct cpu_program *program, const struct cpu_step *step,
+                         uint32_t part, int64_t first, int64_t end)
 {
     const struct max_pool *s = step->state;
     unsigned char *rows = (unsigned char *)cpu_data(program, s->scratch) + part * scratch_bytes(s);
     unsigned char *columns = rows + (size_t)s->in[1] * s->pixel;
-    int64_t end = cpu_share(s->n * s->out[0], part + 1, parts);
-    (void)error;
-    for (int64_t row = cpu_share(s->n * s->out[0], part, parts); row < end; row++) {
+    for (int64_t row = first; row < end; row++) {
         const unsigned char *x = cpu_data(program, s->x);
         unsigned char *y = cpu_data(program, s->y);
         x += (size_t)(row / s->out[0] * s->in[0] * s->in[1]) * s->pixel;
@@ -96,7 +94,6 @@ static int run_max_pool(const struct cpu_program *program, const struct cpu_step
             memcpy(y + (size_t)i * s->pixel, columns + (size_t)(i * s->attrs.stride[1]) * s->pixel,
                    s->pixel);
     }
-    return 0;
 }
 
 int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node)
@@ -128,9 +125,12 @@ int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node)
     struct cpu_step *step = cpu_add_step(c, node->name, "max_pool", s);
     if (!step || s->scratch == CPU_NONE)
         return cpu_no_memory(c);
-    step->run = run_max_pool;
+    step->run_rows = run_max_pool;
     cpu_use(c, s->x);
     cpu_use(c, s->y);
     cpu_use(c, s->scratch);
-    return 1;
+    status = cpu_set_rows(c, step, s->y, s->n * s->out[0], 1);
+    if (status == 0 && s->n == 1)
+        cpu_read_rows(step, cpu_pool_rows(s->x, &s->attrs));
+    return status ? status : 1;
 }

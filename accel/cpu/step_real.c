@@ -1,50 +1,39 @@
 // Steps that compute float32 element by element: functions of one value, sums and products.
-#include "accel/cpu/compile.h"
+#include "accel/cpu/flat.h"
 
 #include <math.h>
 
 struct real_state {
     const struct cpu_kernels *kernels;
-    uint32_t a, b, y;
-    int64_t count;
+    struct cpu_flat flat;
     struct cpu_unary unary;
     enum cpu_binary binary;
     struct cpu_unary after; // of a binary step
     bool activates;
 };
 
-// A share of the values, in whole vectors.
-#define VECTOR 64
-
-static int run_unary(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
-                     uint32_t parts, struct sl_error *error)
+static void run_unary(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
+                      int64_t first, int64_t end)
 {
     const struct real_state *s = step->state;
-    int64_t vectors = (s->count + VECTOR - 1) / VECTOR;
-    int64_t first = cpu_share(vectors, part, parts) * VECTOR;
-    int64_t end = cpu_share(vectors, part + 1, parts) * VECTOR;
-    end = end < s->count ? end : s->count;
-    (void)error;
-    s->kernels->unary_f32(&s->unary, (const float *)cpu_data(program, s->a) + first,
-                          (float *)cpu_data(program, s->y) + first, end - first);
-    return 0;
+    (void)part;
+    for (int64_t plane = 0; plane < s->flat.planes; plane++) {
+        const struct cpu_piece p = cpu_flat_piece(program, &s->flat, plane, first, end);
+        s->kernels->unary_f32(&s->unary, p.a, p.y, p.count);
+    }
 }
 
-static int run_binary(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
-                      uint32_t parts, struct sl_error *error)
+static void run_binary(const struct cpu_program *program, const struct cpu_step *step,
+                       uint32_t part, int64_t first, int64_t end)
 {
     const struct real_state *s = step->state;
-    int64_t vectors = (s->count + VECTOR - 1) / VECTOR;
-    int64_t first = cpu_share(vectors, part, parts) * VECTOR;
-    int64_t end = cpu_share(vectors, part + 1, parts) * VECTOR;
-    end = end < s->count ? end : s->count;
-    float *y = (float *)cpu_data(program, s->y) + first;
-    (void)error;
-    s->kernels->binary_f32(s->binary, (const float *)cpu_data(program, s->a) + first,
-                           (const float *)cpu_data(program, s->b) + first, y, end - first);
-    if (s->activates)
-        s->kernels->unary_f32(&s->after, y, y, end - first);
-    return 0;
+    (void)part;
+    for (int64_t plane = 0; plane < s->flat.planes; plane++) {
+        const struct cpu_piece p = cpu_flat_piece(program, &s->flat, plane, first, end);
+        s->kernels->binary_f32(s->binary, p.a, p.b, p.y, p.count);
+        if (s->activates)
+            s->kernels->unary_f32(&s->after, p.y, p.y, p.count);
+    }
 }
 
 bool cpu_real_function(const struct sl_activation *f, struct cpu_unary *unary)
@@ -135,21 +124,18 @@ int cpu_lower_real(struct cpu_compiler *c, const struct sl_node *node)
     bool maps = cpu_fits_nhwc(y) && (cpu_prefers_nhwc(c, node->inputs[0]) ||
                                      (binary && cpu_prefers_nhwc(c, node->inputs[1])));
     enum cpu_layout layout = maps ? CPU_NHWC : CPU_PLAIN;
-    int status = cpu_want(c, node->inputs[0], layout, &s->a);
-    s->b = s->a;
+    s->flat.b = CPU_NONE;
+    int status = cpu_want(c, node->inputs[0], layout, &s->flat.a);
     if (status == 0 && binary)
-        status = cpu_want(c, node->inputs[1], layout, &s->b);
+        status = cpu_want(c, node->inputs[1], layout, &s->flat.b);
     if (status == 0)
-        status = cpu_make(c, node->outputs[0], layout, &s->y);
+        status = cpu_make(c, node->outputs[0], layout, &s->flat.y);
     if (status)
         return status;
-    s->count = (int64_t)(cpu_layout_bytes(y, layout) / sizeof(float));
     struct cpu_step *step = cpu_add_step(c, node->name, binary ? "binary_f32" : "unary_f32", s);
     if (!step)
         return cpu_no_memory(c);
-    step->run = binary ? run_binary : run_unary;
-    cpu_use(c, s->a);
-    cpu_use(c, s->b);
-    cpu_use(c, s->y);
-    return 1;
+    step->run_rows = binary ? run_binary : run_unary;
+    status = cpu_set_flat(c, step, &s->flat, cpu_in(c, node, 0), y, layout);
+    return status ? status : 1;
 }

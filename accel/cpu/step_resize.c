@@ -16,21 +16,20 @@ static void widen_row(const struct resize_state *s, const unsigned char *x, unsi
             memcpy(y, x, s->pixel);
 }
 
-static int run_resize(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
-                      uint32_t parts, struct sl_error *error)
+static void run_resize(const struct cpu_program *program, const struct cpu_step *step,
+                       uint32_t part, int64_t first, int64_t end)
 {
     const struct resize_state *s = step->state;
     size_t from = (size_t)s->in[1] * s->pixel, to = from * (size_t)s->factor[1];
-    int64_t end = cpu_share(s->n * s->in[0], part + 1, parts);
-    (void)error;
-    for (int64_t row = cpu_share(s->n * s->in[0], part, parts); row < end; row++) {
-        unsigned char *y =
-            (unsigned char *)cpu_data(program, s->y) + (size_t)(row * s->factor[0]) * to;
-        widen_row(s, (const unsigned char *)cpu_data(program, s->x) + (size_t)row * from, y);
-        for (int64_t k = 1; k < s->factor[0]; k++)
-            memcpy(y + (size_t)k * to, y, to);
+    (void)part;
+    for (int64_t row = first; row < end; row++) {
+        unsigned char *y = (unsigned char *)cpu_data(program, s->y) + (size_t)row * to;
+        const unsigned char *x = cpu_data(program, s->x);
+        if (row > first && row % s->factor[0] != 0)
+            memcpy(y, y - to, to);
+        else
+            widen_row(s, x + (size_t)(row / s->factor[0]) * from, y);
     }
-    return 0;
 }
 
 // Half pixel rounds the same way for every whole factor: output i comes from input i / factor.
@@ -90,8 +89,12 @@ int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node)
     struct cpu_step *step = cpu_add_step(c, node->name, "resize", s);
     if (!step)
         return cpu_no_memory(c);
-    step->run = run_resize;
+    step->run_rows = run_resize;
     cpu_use(c, s->x);
     cpu_use(c, s->y);
-    return 1;
+    status = cpu_set_rows(c, step, s->y, s->n * s->in[0] * s->factor[0], 1);
+    if (status == 0 && s->n == 1)
+        cpu_read_rows(step, (struct cpu_reads){
+                                .value = s->x, .stride = 1, .enlarge = s->factor[0], .reach = 1});
+    return status ? status : 1;
 }

@@ -181,16 +181,12 @@ static uint32_t add_average_pool(struct network *net, uint32_t x)
 }
 
 // A chain of random layers, each of the last value.
-void random_network(struct network *net, uint64_t seed, uint32_t dtype)
+static void add_layers(struct network *net, uint32_t x, int64_t layers)
 {
-    network_begin(net, seed);
     struct random *r = &net->random;
-    uint32_t x = add_map(net, dtype, random_in(r, 1, 2), random_in(r, 1, 40), random_in(r, 1, 14),
-                         random_in(r, 1, 24));
-    if (dtype != SL_F32)
+    if (net->tensors[x].dtype != SL_F32)
         set_quant(net, x, 0.05f, (int32_t)random_in(r, 0, 100));
     add_input(net, x);
-    int64_t layers = random_in(r, 1, 6);
     for (int64_t i = 0; i < layers; i++) {
         struct conv_shape shape = random_conv(net, x);
         switch (random_in(r, 0, 15)) {
@@ -241,4 +237,22 @@ void random_network(struct network *net, uint64_t seed, uint32_t dtype)
         if (i + 1 == layers || random_in(r, 0, 4) == 0)
             add_output(net, x);
     }
+}
+
+void random_network(struct network *net, uint64_t seed, uint32_t dtype)
+{
+    network_begin(net, seed);
+    struct random *r = &net->random;
+    uint32_t x = add_map(net, dtype, random_in(r, 1, 2), random_in(r, 1, 40), random_in(r, 1, 14),
+                         random_in(r, 1, 24));
+    add_layers(net, x, random_in(r, 1, 6));
+}
+
+void random_tall_network(struct network *net, uint64_t seed, uint32_t dtype)
+{
+    network_begin(net, seed);
+    struct random *r = &net->random;
+    uint32_t x =
+        add_map(net, dtype, 1, random_in(r, 1, 40), random_in(r, 30, 70), random_in(r, 3, 12));
+    add_layers(net, x, random_in(r, 3, 8));
 }

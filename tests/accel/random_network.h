@@ -5,5 +5,7 @@
 #include "tests/accel/network.h"
 
 void random_network(struct network *net, uint64_t seed, uint32_t dtype);
+// The same of one picture with many rows, and with more layers.
+void random_tall_network(struct network *net, uint64_t seed, uint32_t dtype);
 
 #endif

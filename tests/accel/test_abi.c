@@ -32,7 +32,7 @@ PIN_SIZE(struct sl_standing, 232);
 PIN(struct sl_standing, reason, 72);
 PIN(struct sl_standing, alarms, 224);
 
-PIN_SIZE(struct sl_backend, 152);
+PIN_SIZE(struct sl_backend, 160);
 PIN(struct sl_backend, name, 8);
 PIN(struct sl_backend, probe, 24);
 PIN(struct sl_backend, open, 32);
@@ -50,6 +50,7 @@ PIN(struct sl_backend, profile, 120);
 PIN(struct sl_backend, footprint, 128);
 PIN(struct sl_backend, traits, 136);
 PIN(struct sl_backend, standing, 144);
+PIN(struct sl_backend, remark, 152);
 
 PIN_SIZE(struct sl_quant, 24);
 PIN(struct sl_quant, scale, 8);
