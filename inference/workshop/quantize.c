@@ -51,7 +51,7 @@ static void list_layers(struct plan *plan)
     const struct sl_graph view = {.tensors = g->tensors, .n_tensors = g->n_tensors};
     for (uint32_t n = 0; n < g->n_nodes; n++) {
         plan->layer[n] = UINT32_MAX;
-        if (!plan_is_layer(g, &g->nodes[n]))
+        if (!weight_rows_exist(g, &g->nodes[n]))
             continue;
         struct quantize_layer *l = &plan->report->layers[plan->report->n_layers];
         snprintf(l->name, sizeof(l->name), "%s", g->nodes[n].name);
@@ -73,7 +73,7 @@ static int before(void *ctx, struct walk *walk, uint32_t node, struct sl_error *
             round_values(plan_group(plan, t)->rounding, v->changed[p], v->changed[p],
                          v->changed_elements);
     }
-    if (!plan_is_layer(g, &g->nodes[node]) || plan->kept[node])
+    if (!weight_rows_exist(g, &g->nodes[node]) || plan->kept[node])
         return 0;
     return weights_round(plan, walk, node, error);
 }

@@ -133,7 +133,7 @@ static int add_integer_node(struct apply *a, uint32_t node, struct sl_error *err
     uint32_t inputs[64], count = n->n_inputs;
     struct sl_node copy = *n;
     int status = 0;
-    if (plan_is_layer(a->plan->graph, &a->plan->graph->nodes[node]))
+    if (weight_rows_exist(a->plan->graph, &a->plan->graph->nodes[node]))
         status = layer_inputs(a, node, inputs, &count, error);
     else
         for (uint32_t i = 0; i < count && i < 64; i++)

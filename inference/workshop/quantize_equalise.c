@@ -30,8 +30,8 @@ static bool is_depthwise(const struct graph *g, const struct sl_node *node)
 
 static bool fits(const struct graph *g, const struct sl_node *first, const struct sl_node *second)
 {
-    return first->op == SL_OP_CONV && second->op == SL_OP_CONV && plan_is_layer(g, first) &&
-           plan_is_layer(g, second) && scales_through(&first->activation) &&
+    return first->op == SL_OP_CONV && second->op == SL_OP_CONV && weight_rows_exist(g, first) &&
+           weight_rows_exist(g, second) && scales_through(&first->activation) &&
            (second->attrs.conv.group == 1 || is_depthwise(g, second));
 }
 

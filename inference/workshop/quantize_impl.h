@@ -4,6 +4,7 @@
 
 #include "inference/workshop/quantize.h"
 #include "inference/workshop/walk.h"
+#include "inference/workshop/weight_rows.h"
 
 enum range_kind {
     RANGE_MINMAX,
@@ -58,8 +59,6 @@ struct plan {
     uint32_t *layer;               // per node: its row in the report, or UINT32_MAX
 };
 
-// Convolution, transposed convolution or product with constant weights that can be quantised.
-bool plan_is_layer(const struct graph *graph, const struct sl_node *node);
 // True if the node's integers come out of it: all that it reads and writes is quantised.
 bool plan_is_integer(const struct plan *plan, uint32_t node);
 struct tensor_group *plan_group(const struct plan *plan, uint32_t tensor);
@@ -76,17 +75,6 @@ enum { RANGE_BINS = 2048 };
 void ranges_from_bins(struct tensor_group *group);
 
 int equalise(struct plan *plan, struct sl_error *error);
-
-// The weights of a layer as rows [m][k], one per output channel, whatever the operator's layout.
-struct weight_rows {
-    uint32_t m, k, groups; // m in all; k inputs of each
-    float *values;
-};
-int weight_rows_read(const struct graph *graph, const struct sl_node *node, struct weight_rows *out,
-                     struct sl_error *error);
-// Index into the tensor's layout of row i, column j.
-uint64_t weight_rows_index(const struct graph *graph, const struct sl_node *node, uint32_t i,
-                           uint32_t j);
 
 // Quantises one layer in the middle of a walk: sets plan->weights and the constants of `changed`.
 int weights_round(struct plan *plan, struct walk *walk, uint32_t node, struct sl_error *error);

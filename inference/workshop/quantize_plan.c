@@ -8,28 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_product(uint32_t op)
-{
-    return op == SL_OP_CONV || op == SL_OP_CONV_TRANSPOSE || op == SL_OP_GEMM || op == SL_OP_MATMUL;
-}
-
-bool plan_is_layer(const struct graph *graph, const struct sl_node *node)
-{
-    if (!is_product(node->op) || node->n_inputs < 2 || graph_is_constant(graph, node->inputs[0]) ||
-        !graph_is_constant(graph, node->inputs[1]))
-        return false;
-    if (node->n_inputs > 2 && node->inputs[2] != SL_NO_TENSOR &&
-        (!graph_is_constant(graph, node->inputs[2]) || graph->tensors[node->inputs[2]].rank != 1))
-        return false;
-    if (node->op == SL_OP_GEMM &&
-        (node->attrs.gemm.alpha != 1 || node->attrs.gemm.beta != 1 || node->attrs.gemm.trans_a))
-        return false;
-    if (node->op == SL_OP_CONV_TRANSPOSE && node->attrs.conv.group != 1)
-        return false;
-    const struct sl_tensor *w = &graph->tensors[node->inputs[1]];
-    return w->dtype == SL_F32 && (node->op != SL_OP_MATMUL || w->rank == 2);
-}
-
 // How a node treats integers: not at all, in real arithmetic with a scale of its own for the
 // result, or by moving them.
 enum treatment { FLOAT_ONLY, REAL, MOVE };
@@ -84,7 +62,7 @@ static bool can_be_integer(const struct graph *graph, const struct sl_node *node
 bool plan_is_integer(const struct plan *plan, uint32_t node)
 {
     const struct sl_node *n = &plan->graph->nodes[node];
-    if (plan_is_layer(plan->graph, n))
+    if (weight_rows_exist(plan->graph, n))
         return !plan->kept[node];
     if (!plan->wanted[n->outputs[0]] || !can_be_integer(plan->graph, n))
         return false;
@@ -115,7 +93,7 @@ static void want_tensors(struct plan *plan)
         const struct sl_node *node = &g->nodes[n];
         if (node->op == SL_OP_NONE)
             continue;
-        if (plan_is_layer(g, node)) {
+        if (weight_rows_exist(g, node)) {
             if (!plan->kept[n])
                 plan->wanted[node->inputs[0]] = true;
             continue;
@@ -142,8 +120,7 @@ int plan_tensors(struct plan *plan, struct sl_error *error)
     }
     for (uint32_t n = 0; n < g->n_nodes; n++) {
         const struct sl_node *node = &g->nodes[n];
-        if (node->op == SL_OP_NONE || is_product(node->op) || treatment_of(node) != MOVE ||
-            !plan_is_integer(plan, n))
+        if (node->op == SL_OP_NONE || treatment_of(node) != MOVE || !plan_is_integer(plan, n))
             continue;
         for (uint32_t i = 0; i < node->n_inputs; i++)
             if (is_data(node, i))

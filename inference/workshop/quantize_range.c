@@ -296,7 +296,7 @@ static int try_tensor(struct plan *plan, struct walk *walk, uint32_t t, struct s
     bool read = false;
     int status = rounded ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
     for (uint32_t n = 0; n < g->n_nodes && status == 0; n++) {
-        if (g->nodes[n].op == SL_OP_NONE || !plan_is_layer(g, &g->nodes[n]) || plan->kept[n] ||
+        if (g->nodes[n].op == SL_OP_NONE || !weight_rows_exist(g, &g->nodes[n]) || plan->kept[n] ||
             g->nodes[n].inputs[0] != t)
             continue;
         read = true;

@@ -17,50 +17,6 @@ enum { LEVELS = 127, MOST_ROWS = 16384, LEAST_ROWS = 2048, MOST_INPUTS = 8192 };
 // keeps the compensation of rounding stable.
 static const float PULL = 0.05f, DAMP = 0.01f;
 
-uint64_t weight_rows_index(const struct graph *graph, const struct sl_node *node, uint32_t i,
-                           uint32_t j)
-{
-    const struct sl_tensor *w = &graph->tensors[node->inputs[1]];
-    switch (node->op) {
-    case SL_OP_CONV:
-        return (uint64_t)i * (uint64_t)sl_dims_product(w, 1, w->rank) + j;
-    case SL_OP_CONV_TRANSPOSE: { // [in][out][kernel]
-        const uint64_t area = (uint64_t)sl_dims_product(w, 2, w->rank);
-        return (j / area * (uint64_t)w->dims[1] + i) * area + j % area;
-    }
-    case SL_OP_GEMM:
-        if (node->attrs.gemm.trans_b)
-            return (uint64_t)i * (uint64_t)w->dims[1] + j;
-        return (uint64_t)j * (uint64_t)w->dims[1] + i;
-    default:
-        return (uint64_t)j * (uint64_t)w->dims[w->rank - 1] + i;
-    }
-}
-
-int weight_rows_read(const struct graph *graph, const struct sl_node *node, struct weight_rows *out,
-                     struct sl_error *error)
-{
-    const struct sl_tensor *w = &graph->tensors[node->inputs[1]];
-    const uint64_t total = (uint64_t)sl_elements(w);
-    struct weight_rows r = {.groups = 1};
-    r.m = (uint32_t)(node->op == SL_OP_CONV                               ? w->dims[0]
-                     : node->op == SL_OP_CONV_TRANSPOSE                   ? w->dims[1]
-                     : node->op == SL_OP_GEMM && node->attrs.gemm.trans_b ? w->dims[0]
-                                                                          : w->dims[w->rank - 1]);
-    r.k = r.m ? (uint32_t)(total / r.m) : 0;
-    if (node->op == SL_OP_CONV)
-        r.groups = (uint32_t)node->attrs.conv.group;
-    r.values = malloc(total * sizeof(*r.values) + 1);
-    if (!r.values)
-        return sl_error_set(error, -ENOMEM, "out of memory");
-    for (uint32_t i = 0; i < r.m; i++)
-        for (uint32_t j = 0; j < r.k; j++)
-            r.values[(uint64_t)i * r.k + j] =
-                ((const float *)w->data)[weight_rows_index(graph, node, i, j)];
-    *out = r;
-    return 0;
-}
-
 static float level(float value, float scale)
 {
     return fminf(fmaxf(rintf(value / scale), -LEVELS), LEVELS);
@@ -321,44 +277,18 @@ static int set_constants(struct plan *plan, uint32_t node, const struct layer_we
                          const struct weight_rows *rows, const float *bias_change,
                          struct sl_error *error)
 {
-    struct graph *g = &plan->changed;
-    struct sl_node *n = &g->nodes[node];
-    struct sl_tensor weight = g->tensors[n->inputs[1]], bias = {0};
-    uint32_t inputs[3] = {n->inputs[0]};
-    float *values = pool_alloc(&g->pool, weight.bytes);
-    float *sums = pool_array(&g->pool, rows->m, sizeof(*sums));
-    if (!values || !sums)
-        return pool_error(&g->pool, error);
-    for (uint32_t i = 0; i < rows->m; i++) {
-        for (uint32_t j = 0; j < rows->k; j++) {
-            const uint64_t at = weight_rows_index(g, n, i, j);
-            values[at] = (float)w->values[at] * w->scale[i];
-        }
-    }
-    const bool has_bias = n->n_inputs > 2 && n->inputs[2] != SL_NO_TENSOR;
-    bool changed = has_bias;
-    if (has_bias) {
-        bias = g->tensors[n->inputs[2]];
-        memcpy(sums, bias.data, rows->m * sizeof(*sums));
-    }
-    for (uint32_t i = 0; i < rows->m; i++) {
-        sums[i] += bias_change[i];
-        changed |= bias_change[i] != 0;
-    }
-    weight.data = values;
-    if (!has_bias)
-        bias = (struct sl_tensor){.name = n->name,
-                                  .dtype = SL_F32,
-                                  .rank = 1,
-                                  .dims = {rows->m},
-                                  .bytes = rows->m * sizeof(float)};
-    bias.data = sums;
-    int status = graph_add_tensor(g, &weight, &inputs[1], error);
-    if (status == 0 && changed && n->op != SL_OP_MATMUL)
-        status = graph_add_tensor(g, &bias, &inputs[2], error);
-    return status < 0
-               ? status
-               : graph_set_inputs(g, n, inputs, changed && n->op != SL_OP_MATMUL ? 3 : 2, error);
+    struct weight_rows rounded = *rows;
+    rounded.values = malloc((uint64_t)rows->m * rows->k * sizeof(float) + 1);
+    if (!rounded.values)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < rows->m; i++)
+        for (uint32_t j = 0; j < rows->k; j++)
+            rounded.values[(uint64_t)i * rows->k + j] =
+                (float)w->values[weight_rows_index(plan->graph, &plan->graph->nodes[node], i, j)] *
+                w->scale[i];
+    const int status = weight_rows_write(&plan->changed, node, &rounded, bias_change, error);
+    free(rounded.values);
+    return status;
 }
 
 static int round_rows(struct plan *plan, struct walk *walk, uint32_t node,
