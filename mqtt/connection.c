@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <glib.h>
 #include <mqtt_protocol.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -185,14 +184,16 @@ static int configure(struct connection *c)
         status = mosquitto_tls_set(m, b->ca_file, NULL, b->certificate_file, b->key_file, NULL);
         status = status ? status : mosquitto_tls_opts_set(m, 1, "tlsv1.2", NULL);
     }
-    status = status ? status : set_will(c);
-    return status ? status : set_session(c);
+    if (!status && c->will_topic) {
+        status = set_will(c);
+    }
+    return status || c->clean ? status : set_session(c);
 }
 
 static void attempt(struct connection *c)
 {
     c->attempt_ns = connection_now_ns();
-    c->mosq = mosquitto_new(c->client_id, false, c);
+    c->mosq = mosquitto_new(c->client_id, c->clean, c);
     if (!c->mosq) {
         lose_status(c, "MQTT client", MOSQ_ERR_ERRNO);
         return;
@@ -284,32 +285,42 @@ static int wait_ms(const struct connection *c, int timeout_ms)
     return (int)CLAMP(left, 0, timeout_ms);
 }
 
-void connection_step(struct connection *c, int wake_fd, int timeout_ms)
+struct pollfd connection_prepare(struct connection *c, int *timeout_ms)
 {
     if (!c->mosq && connection_now_ns() >= c->next_attempt_ns) {
         attempt(c);
     }
-    if (!c->lost) {
-        struct pollfd fds[2] = {{.fd = wake_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
-        if (c->mosq) {
-            fds[1].fd = mosquitto_socket(c->mosq);
-            fds[1].events = (short)(POLLIN | (mosquitto_want_write(c->mosq) ? POLLOUT : 0));
-        }
-        if (poll(fds, 2, wait_ms(c, timeout_ms)) < 0) {
-            fds[0].revents = fds[1].revents = 0; // a signal
-        }
-        eventfd_t count;
-        if (fds[0].revents) {
-            eventfd_read(wake_fd, &count);
-        }
-        if (c->mosq) {
-            serve(c, fds[1].revents);
-            check_clocks(c);
-        }
+    struct pollfd fd = {.fd = -1, .events = POLLIN};
+    *timeout_ms = c->lost ? 0 : wait_ms(c, *timeout_ms);
+    if (c->mosq && !c->lost) {
+        fd.fd = mosquitto_socket(c->mosq);
+        fd.events = (short)(POLLIN | (mosquitto_want_write(c->mosq) ? POLLOUT : 0));
+    }
+    return fd;
+}
+
+void connection_dispatch(struct connection *c, short revents)
+{
+    if (c->mosq && !c->lost) {
+        serve(c, revents);
+        check_clocks(c);
     }
     if (c->lost) {
         give_up(c);
     }
+}
+
+void connection_step(struct connection *c, int wake_fd, int timeout_ms)
+{
+    struct pollfd fds[2] = {{.fd = wake_fd, .events = POLLIN}, connection_prepare(c, &timeout_ms)};
+    if (poll(fds, 2, timeout_ms) < 0) {
+        fds[0].revents = fds[1].revents = 0; // a signal
+    }
+    eventfd_t count;
+    if (fds[0].revents) {
+        eventfd_read(wake_fd, &count);
+    }
+    connection_dispatch(c, fds[1].revents);
 }
 
 bool connection_has_room(const struct connection *c)
@@ -374,10 +385,27 @@ int connection_publish(struct connection *c, const struct connection_message *m)
     return 0;
 }
 
+static void subscribe(struct connection *c, const char *filter, int qos, int options)
+{
+    int status = mosquitto_subscribe_v5(c->mosq, NULL, filter, qos, options, NULL);
+    if (status) {
+        lose_status(c, filter, status);
+    }
+}
+
 void connection_subscribe(struct connection *c, const char *filter)
 {
-    int options = MQTT_SUB_OPT_SEND_RETAIN_NEVER | MQTT_SUB_OPT_RETAIN_AS_PUBLISHED;
-    int status = mosquitto_subscribe_v5(c->mosq, NULL, filter, 1, options, NULL);
+    subscribe(c, filter, 1, MQTT_SUB_OPT_SEND_RETAIN_NEVER | MQTT_SUB_OPT_RETAIN_AS_PUBLISHED);
+}
+
+void connection_subscribe_retained(struct connection *c, const char *filter, int qos)
+{
+    subscribe(c, filter, qos, MQTT_SUB_OPT_SEND_RETAIN_ALWAYS);
+}
+
+void connection_unsubscribe(struct connection *c, const char *filter)
+{
+    int status = mosquitto_unsubscribe(c->mosq, NULL, filter);
     if (status) {
         lose_status(c, filter, status);
     }

@@ -11,6 +11,7 @@
 #include "config/camera.h"
 
 #include <mosquitto.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,7 +46,9 @@ struct connection_message {
 struct connection {
     // Set by the owner, left alone here.
     const struct sl_config_broker *broker;
-    const char *client_id, *password, *will_topic;
+    const char *client_id, *password;
+    const char *will_topic; // NULL: no will
+    bool clean;             // the broker shall keep nothing of a session that ended
     const struct connection_events *events;
     void *ctx;
     // Of this file.
@@ -66,6 +69,11 @@ struct connection {
 // Waits for the socket, `wake_fd` (an eventfd, read empty) or `timeout_ms`, and does what is due.
 void connection_step(struct connection *connection, int wake_fd, int timeout_ms);
 
+// The same for a poll loop that waits for other things too: what to wait for, and for how long at
+// most; then what came of it.
+struct pollfd connection_prepare(struct connection *connection, int *timeout_ms);
+void connection_dispatch(struct connection *connection, short revents);
+
 bool connection_has_room(const struct connection *connection); // up, and the window not full
 bool connection_is_idle(const struct connection *connection);  // nothing waits for the socket
 
@@ -73,6 +81,9 @@ bool connection_is_idle(const struct connection *connection);  // nothing waits 
 int connection_publish(struct connection *connection, const struct connection_message *message);
 
 void connection_subscribe(struct connection *connection, const char *filter);
+// With the messages that the broker keeps, and again with them if it is subscribed already.
+void connection_subscribe_retained(struct connection *connection, const char *filter, int qos);
+void connection_unsubscribe(struct connection *connection, const char *filter);
 
 // With `clean`, says goodbye first, which keeps the broker from sending the will.
 void connection_close(struct connection *connection, bool clean);

@@ -2,6 +2,7 @@
 #include "mqtt/publisher.h"
 
 #include "mqtt/courier.h"
+#include "mqtt/credentials.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,50 +13,6 @@
 
 #define MS              1000000ll
 #define FAREWELL_MAX_MS 500u
-#define PASSWORD_MAX    65535u
-
-static void clear_password(char *password)
-{
-    if (password) {
-        explicit_bzero(password, strlen(password));
-    }
-    g_free(password);
-}
-
-static bool read_password(struct sl_publisher *p, GError **error)
-{
-    gsize size = 0;
-    if (!p->broker.password_file) {
-        return true;
-    }
-    if (!g_file_get_contents(p->broker.password_file, &p->password, &size, error)) {
-        return false;
-    }
-    size_t line = strcspn(p->password, "\r\n");
-    bool rest = p->password[line + strspn(p->password + line, "\r\n")] != '\0';
-    if (line == 0 || line > PASSWORD_MAX || rest || strlen(p->password) != size) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "%s: expected one line with the password, found something else",
-                    p->broker.password_file);
-        return false;
-    }
-    p->password[line] = '\0';
-    return true;
-}
-
-static bool check_files(const struct sl_config_broker *broker, GError **error)
-{
-    const char *const files[] = {broker->ca_file, broker->certificate_file, broker->key_file};
-    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
-        if (files[i] && access(files[i], R_OK)) {
-            g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(errno),
-                        "%s: expected a file that can be read, found: %s", files[i],
-                        g_strerror(errno));
-            return false;
-        }
-    }
-    return true;
-}
 
 static void copy_broker(struct sl_config_broker *out, const struct sl_config_broker *broker)
 {
@@ -186,7 +143,7 @@ static void destroy(struct sl_publisher *p)
     g_free(p->cameras);
     g_free(p->statuses);
     g_free(p->client_id);
-    clear_password(p->password);
+    credentials_clear(p->password);
     clear_broker(&p->broker);
     if (p->wake_fd >= 0) {
         close(p->wake_fd);
@@ -236,7 +193,7 @@ static bool open_ledger(struct sl_publisher *p, const struct sl_config *config, 
 
 static bool start(struct sl_publisher *p, const struct sl_config *config, GError **error)
 {
-    if (!check_files(&p->broker, error) || !read_password(p, error)) {
+    if (!credentials_read(&p->broker, &p->password, error)) {
         return false;
     }
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -1,8 +1,9 @@
 // Writes a bundle into a slot; the superblock last, and only over what was read back.
 #include "ota/slot.h"
 
+#include "ota/sha256.h"
+
 #include <errno.h>
-#include <sodium.h>
 #include <string.h>
 
 static const uint8_t zeros[SL_SLOT_SUPERBLOCK];
@@ -38,7 +39,7 @@ static uint64_t chunk_at(const struct sl_slot_writer *w, uint32_t index)
 static bool is_right(const struct sl_slot_writer *w, uint32_t index, const uint8_t *bytes)
 {
     uint8_t hash[SL_SLOT_HASH];
-    crypto_hash_sha256(hash, bytes, sl_slot_chunk_size(w, index));
+    sl_sha256(hash, bytes, sl_slot_chunk_size(w, index));
     return memcmp(hash, w->image.hashes + (size_t)index * SL_SLOT_HASH, sizeof hash) == 0;
 }
 

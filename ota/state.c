@@ -1,10 +1,10 @@
 // The agent's state on disk: the record's layout, two rings of records, save and load.
 #include "ota/state.h"
 
+#include "ota/sha256.h"
 #include "ota/usb/bytes.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <string.h>
 
 #define MAGIC   "SLSTATE1"
@@ -94,7 +94,7 @@ void sl_state_encode(const struct sl_ota_state *s, uint8_t record[SL_STATE_RECOR
     memcpy(record + PENDING_ID_AT, s->pending_id, SL_OTA_ID);
     memcpy(record + PARKED_ID_AT, s->parked_id, SL_OTA_ID);
     memcpy(record + DENIED_AT, s->denied, s->n_denied * SL_OTA_ID);
-    crypto_hash_sha256(record + HASH_AT, record, HASH_AT);
+    sl_sha256(record + HASH_AT, record, HASH_AT);
 }
 
 static bool is_plausible(const struct sl_ota_state *s)
@@ -111,7 +111,7 @@ int sl_state_decode(const uint8_t record[SL_STATE_RECORD], struct sl_ota_state *
     uint8_t hash[32];
     if (memcmp(record + MAGIC_AT, MAGIC, 8) != 0 || sl_le32(record + VERSION_AT) != VERSION)
         return -EBADMSG;
-    crypto_hash_sha256(hash, record, HASH_AT);
+    sl_sha256(hash, record, HASH_AT);
     if (memcmp(hash, record + HASH_AT, sizeof hash) != 0 || record[END] != 0 ||
         memcmp(record + END, record + END + 1, SL_STATE_RECORD - END - 1) != 0)
         return -EBADMSG;
@@ -150,7 +150,7 @@ int sl_state_open(struct sl_state_store *store, struct sl_ota_device *first,
     for (int i = 0; i < 2; i++)
         if (areas[i]->size % SL_STATE_RECORD || areas[i]->size < 2 * SL_STATE_RECORD)
             return -EINVAL;
-    if (first == second || sodium_init() < 0)
+    if (first == second)
         return -EINVAL;
     *store = (struct sl_state_store){.area = {first, second}};
     return 0;

@@ -17,6 +17,7 @@ static const struct action {
     {"show", "Show what a file says, without checking signatures", bundle_show},
     {"catalog", "Make a catalog: floor and revoked bundles", bundle_catalog},
     {"order", "Make a site's order: which bundle runs where", bundle_order},
+    {"seed", "Give a bundle to cameras through the broker", bundle_seed},
 };
 enum { N_ACTIONS = sizeof(actions) / sizeof(actions[0]) };
 

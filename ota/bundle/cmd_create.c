@@ -1,6 +1,8 @@
 // `sightline bundle create`: a model directory becomes one file.
 #include "ota/bundle/tool.h"
 
+#include "ota/sha256.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -217,7 +219,7 @@ static int flush_chunk(struct create *c, uint64_t end)
 {
     const uint64_t start = end - c->filled;
     const uint64_t index = start / SL_CHUNK;
-    crypto_hash_sha256(c->head + c->super.chunk_list_at + index * SL_HASH, c->chunk, c->filled);
+    sl_sha256(c->head + c->super.chunk_list_at + index * SL_HASH, c->chunk, c->filled);
     const int status = tool_output_write(&c->out, c->super.payload_at + start, c->chunk, c->filled);
     c->filled = 0;
     return status;
@@ -227,8 +229,8 @@ static int copy_component(struct create *c, struct sl_component *component, int 
                           const char *path)
 {
     const uint64_t padded = sl_page_up(component->length);
-    crypto_hash_sha256_state hash;
-    crypto_hash_sha256_init(&hash);
+    struct sha256_ctx hash;
+    sha256_init(&hash);
     for (uint64_t at = 0; at < padded;) {
         uint8_t *const to = c->chunk + c->filled;
         uint64_t n = SL_CHUNK - c->filled;
@@ -240,7 +242,7 @@ static int copy_component(struct create *c, struct sl_component *component, int 
             if (got <= 0)
                 return tool_fail("%s: %s", path, got < 0 ? strerror(errno) : "became shorter");
             n = (uint64_t)got;
-            crypto_hash_sha256_update(&hash, to, n);
+            sha256_update(&hash, n, to);
         } else {
             n = n < padded - at ? n : padded - at;
             memset(to, 0, n);
@@ -251,7 +253,7 @@ static int copy_component(struct create *c, struct sl_component *component, int 
             flush_chunk(c, component->offset + at) != 0)
             return 1;
     }
-    crypto_hash_sha256_final(&hash, component->hash);
+    sha256_digest(&hash, SL_HASH, component->hash);
     return 0;
 }
 
@@ -276,11 +278,10 @@ static int write_head(struct create *c)
     static uint8_t message[SL_PREFIX + SL_MANIFEST_MAX];
     uint8_t *const manifest = c->head + c->super.manifest_at;
     size_t signatures = 0;
-    crypto_hash_sha256(c->manifest.chunk_list_hash, c->head + c->super.chunk_list_at,
-                       c->super.chunk_list);
+    sl_sha256(c->manifest.chunk_list_hash, c->head + c->super.chunk_list_at, c->super.chunk_list);
     if (sl_manifest_write(&c->manifest, manifest, SL_MANIFEST_MAX) != c->super.manifest)
         return tool_fail("%s: this does not fit into a manifest", c->directory);
-    crypto_hash_sha256(c->super.id, manifest, c->super.manifest);
+    sl_sha256(c->super.id, manifest, c->super.manifest);
     memcpy(message, SL_PREFIX_MANIFEST, SL_PREFIX);
     memcpy(message + SL_PREFIX, manifest, c->super.manifest);
     for (unsigned i = 0; i < c->keys.count; i++) {

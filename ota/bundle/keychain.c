@@ -1,6 +1,8 @@
 // The chain of roots.
 #include "ota/bundle/keychain.h"
 
+#include "ota/sha256.h"
+
 #include <sodium.h>
 #include <string.h>
 
@@ -28,7 +30,7 @@ static const struct sl_tlv_row rows[] = {
 
 static void hash_root(const struct sl_document *d, uint8_t *hash)
 {
-    crypto_hash_sha256(hash, d->message.at, d->message.left);
+    sl_sha256(hash, d->message.at, d->message.left);
 }
 
 enum sl_refusal sl_root_read(const struct sl_document *document, struct sl_root *out,

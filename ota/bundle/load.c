@@ -2,6 +2,8 @@
 // there.
 #include "ota/bundle/load.h"
 
+#include "ota/sha256.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <sodium.h>
@@ -13,13 +15,13 @@
 struct walk {
     const struct sl_manifest *manifest;
     uint16_t component; // the one that is being hashed
-    crypto_hash_sha256_state hash;
+    struct sha256_ctx hash;
 };
 
 static void next_component(struct walk *w, uint16_t component)
 {
     w->component = component;
-    crypto_hash_sha256_init(&w->hash);
+    sha256_init(&w->hash);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -31,7 +33,7 @@ static enum sl_refusal end_component(struct walk *w, const struct sl_component *
                                      struct sl_bundle_error *error)
 {
     uint8_t hash[SL_HASH];
-    crypto_hash_sha256_final(&w->hash, hash);
+    sha256_digest(&w->hash, SL_HASH, hash);
     if (memcmp(hash, c->hash, SL_HASH) != 0)
         return sl_refuse(error, SL_REFUSED_HASH, "component '%s' is not what was signed", c->name);
     next_component(w, (uint16_t)(w->component + 1));
@@ -46,7 +48,7 @@ static enum sl_refusal walk_octets(struct walk *w, uint64_t at, const uint8_t *o
         const struct sl_component *c = &w->manifest->components[w->component];
         const uint64_t end = c->offset + c->length, padded = c->offset + sl_page_up(c->length);
         uint64_t n = least(size, end - at); // chunks are whole pages: none starts in padding
-        crypto_hash_sha256_update(&w->hash, octets, n);
+        sha256_update(&w->hash, n, octets);
         const uint64_t zeros = at + n < end ? 0 : least(size - n, padded - at - n);
         if (!sodium_is_zero(octets + n, zeros))
             return sl_refuse(error, SL_REFUSED_PADDING, "what follows component '%s' is not zero",

@@ -1,12 +1,14 @@
 // k-of-n Ed25519 signatures (RFC 8032), by libsodium.
 #include "ota/bundle/signature.h"
 
+#include "ota/sha256.h"
+
 #include <sodium.h>
 #include <string.h>
 
 void sl_key_id(const uint8_t key[SL_KEY], uint8_t id[SL_HASH])
 {
-    crypto_hash_sha256(id, key, SL_KEY);
+    sl_sha256(id, key, SL_KEY);
 }
 
 bool sl_take_role(struct sl_octets *octets, struct sl_role *role)

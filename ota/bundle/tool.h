@@ -72,5 +72,6 @@ int bundle_show(int argc, char **argv);
 int bundle_rotate(int argc, char **argv);
 int bundle_catalog(int argc, char **argv);
 int bundle_order(int argc, char **argv);
+int bundle_seed(int argc, char **argv);
 
 #endif

@@ -1,6 +1,8 @@
 // Verify before parse.
 #include "ota/bundle/verify.h"
 
+#include "ota/sha256.h"
+
 #include <inttypes.h>
 #include <sodium.h>
 #include <string.h>
@@ -59,7 +61,7 @@ static enum sl_refusal check_manifest_signatures(struct sl_bundle *b, struct sl_
         sl_check_signatures(&b->root.release, "bundle", message, signatures, error);
     if (refusal != SL_ACCEPTED)
         return refusal;
-    crypto_hash_sha256(id, b->message + SL_PREFIX, s->manifest);
+    sl_sha256(id, b->message + SL_PREFIX, s->manifest);
     if (memcmp(id, s->id, SL_HASH) != 0)
         return sl_refuse(error, SL_REFUSED_HASH, "the superblock names another bundle id");
     return SL_ACCEPTED;
@@ -77,7 +79,7 @@ static enum sl_refusal read_manifest(struct sl_bundle *b, struct sl_bundle_error
         return sl_refuse(error, SL_REFUSED_HASH,
                          "payload of %" PRIu64 " octets; %" PRIu64 " were signed", s->payload,
                          b->manifest.payload);
-    crypto_hash_sha256(hash, b->head + s->chunk_list_at, s->chunk_list);
+    sl_sha256(hash, b->head + s->chunk_list_at, s->chunk_list);
     if (memcmp(hash, b->manifest.chunk_list_hash, SL_HASH) != 0)
         return sl_refuse(error, SL_REFUSED_HASH, "the chunk list is not the one that was signed");
     return SL_ACCEPTED;
@@ -169,7 +171,7 @@ enum sl_refusal sl_bundle_check_chunk(const struct sl_bundle *bundle, uint32_t i
                                       const void *octets, struct sl_bundle_error *error)
 {
     uint8_t hash[SL_HASH];
-    crypto_hash_sha256(hash, octets, sl_bundle_chunk_length(bundle, index));
+    sl_sha256(hash, octets, sl_bundle_chunk_length(bundle, index));
     if (memcmp(hash, bundle->head + bundle->super.chunk_list_at + index * SL_HASH, SL_HASH) != 0)
         return sl_refuse(error, SL_REFUSED_HASH, "chunk %u is not what was signed", index);
     return SL_ACCEPTED;

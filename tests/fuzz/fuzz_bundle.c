@@ -3,6 +3,8 @@
 // checksum and the signatures is reached too.
 #include "bundle_make.h"
 
+#include "ota/sha256.h"
+
 #include "ota/bundle/catalog.h"
 #include "ota/bundle/load.h"
 
@@ -59,7 +61,7 @@ static void repair(struct memory *memory)
         sl_signature_add(memory->bytes + s.signatures_at, &signatures, SL_SIGNATURES_MAX,
                          (struct sl_octets){message, SL_PREFIX + s.manifest}, secret);
     }
-    crypto_hash_sha256(s.id, memory->bytes + s.manifest_at, s.manifest);
+    sl_sha256(s.id, memory->bytes + s.manifest_at, s.manifest);
     s.signatures = (uint32_t)signatures;
     sl_superblock_write(&s, memory->bytes);
 }

@@ -1,6 +1,8 @@
 // Bundles for the tests.
 #include "bundle_make.h"
 
+#include "ota/sha256.h"
+
 #include "ota/bundle/crc32c.h"
 #include "ota/usb/bytes.h"
 
@@ -15,7 +17,7 @@ enum { PAYLOAD_ROOM = 2 << 20 };
 void made_key(char letter, uint8_t public[32], uint8_t secret[64])
 {
     uint8_t seed[32];
-    crypto_hash_sha256(seed, (const uint8_t *)&letter, 1);
+    sl_sha256(seed, (const uint8_t *)&letter, 1);
     crypto_sign_seed_keypair(public, secret, seed);
 }
 
@@ -61,7 +63,7 @@ void made_component(struct made *m, const char *name, size_t length)
         abort();
     for (size_t i = 0; i < length; i++)
         m->payload[c->offset + i] = (uint8_t)(i * 7 + length);
-    crypto_hash_sha256(c->hash, m->payload + c->offset, length);
+    sl_sha256(c->hash, m->payload + c->offset, length);
     m->manifest.payload += sl_page_up(length);
 }
 
@@ -105,10 +107,9 @@ void made_encode(struct made *m)
     const uint64_t payload = m->manifest.payload;
     for (uint32_t i = 0; i < n_chunks(payload); i++) {
         const uint64_t at = (uint64_t)i * SL_CHUNK, left = payload - at;
-        crypto_hash_sha256(m->list + i * SL_HASH, m->payload + at,
-                           left < SL_CHUNK ? left : SL_CHUNK);
+        sl_sha256(m->list + i * SL_HASH, m->payload + at, left < SL_CHUNK ? left : SL_CHUNK);
     }
-    crypto_hash_sha256(m->manifest.chunk_list_hash, m->list, n_chunks(payload) * SL_HASH);
+    sl_sha256(m->manifest.chunk_list_hash, m->list, n_chunks(payload) * SL_HASH);
     m->text_size = sl_manifest_write(&m->manifest, m->text, sizeof(m->text));
     if (m->text_size == 0)
         abort();
@@ -154,7 +155,7 @@ void made_finish(struct made *m)
         .chunk_list = n_chunks(m->manifest.payload) * SL_HASH,
         .payload = m->manifest.payload,
     };
-    crypto_hash_sha256(s->id, m->text, m->text_size);
+    sl_sha256(s->id, m->text, m->text_size);
     made_super(m);
     memcpy(m->bytes + SL_PAGE, m->chain, m->chain_size);
     memcpy(m->bytes + s->manifest_at, m->text, m->text_size);

@@ -1,9 +1,10 @@
 # Tests of storage, state, slots and the agent; included by this folder's CMakeLists.txt.
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(NETTLE REQUIRED IMPORTED_TARGET nettle)
 set(here ${CMAKE_CURRENT_SOURCE_DIR})
 add_library(ota_life STATIC ${here}/device_fault.c ${here}/device_sim.c ${here}/life.c)
 target_include_directories(ota_life PUBLIC ${here})
-target_link_libraries(ota_life PUBLIC sl_flags PkgConfig::SODIUM)
+target_link_libraries(ota_life PUBLIC sl_flags PkgConfig::SODIUM PkgConfig::NETTLE)
 
 # One program for each defect, from copies of the sources that differ in one place.
 set(mutator ${here}/powercut_mutants.py)

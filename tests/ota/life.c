@@ -1,8 +1,9 @@
 // One life of a camera in front of sl_agent.
 #include "life.h"
 
+#include "ota/sha256.h"
+
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,8 +55,8 @@ void life_make_bundles(uint64_t seed)
         for (size_t i = 0; i < TOTAL; i++)
             images[b][i] = (uint8_t)sim_random(&random);
         for (size_t i = 0; i < CHUNKS; i++)
-            crypto_hash_sha256(images[b] + HASHES_AT + i * 32, images[b] + HEAD + i * CHUNK, CHUNK);
-        crypto_hash_sha256(images[b], images[b] + 4096, HEAD - 4096);
+            sl_sha256(images[b] + HASHES_AT + i * 32, images[b] + HEAD + i * CHUNK, CHUNK);
+        sl_sha256(images[b], images[b] + 4096, HEAD - 4096);
         memset(images[b] + SIM_SECTOR, 0, 4096 - SIM_SECTOR);
     }
 }

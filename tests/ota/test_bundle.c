@@ -1,6 +1,8 @@
 // Tests of the bundle's verifier: what a forged, damaged, old or foreign bundle is refused for.
 #include "bundle_make.h"
 
+#include "ota/sha256.h"
+
 #include "ota/bundle/load.h"
 #include "ota/usb/bytes.h"
 #include "tests/inference/allocations.h"
@@ -232,7 +234,7 @@ static void a_chunk_list_that_was_not_signed(void **state)
     made_encode(&m);
     made_sign(&m, "xy");
     m.payload[0] ^= 1; // and the list that fits to it
-    crypto_hash_sha256(m.list, m.payload, m.manifest.payload);
+    sl_sha256(m.list, m.payload, m.manifest.payload);
     made_finish(&m);
     assert_int_equal(verify(), SL_REFUSED_HASH);
 }

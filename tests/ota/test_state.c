@@ -1,5 +1,6 @@
 // State records: what is read back, and what is refused.
 #include "device_fault.h"
+#include "ota/sha256.h"
 #include "device_sim.h"
 
 #include "ota/state.h"
@@ -10,7 +11,6 @@
 #include <stdarg.h>
 #include <string.h>
 #include <cmocka.h>
-#include <sodium.h>
 
 static struct sim_power power;
 static struct sim_device area[2];
@@ -130,12 +130,12 @@ static void too_many_denied_are_refused(void **unused)
     struct sl_ota_state s = example(), found;
     sl_state_encode(&s, record);
     sl_put32(record + 12, SL_STATE_DENIED + 1);
-    crypto_hash_sha256(record + 200 + SL_STATE_DENIED * SL_OTA_ID, record,
-                       200 + SL_STATE_DENIED * SL_OTA_ID);
+    sl_sha256(record + 200 + SL_STATE_DENIED * SL_OTA_ID, record,
+              200 + SL_STATE_DENIED * SL_OTA_ID);
     assert_int_equal(sl_state_decode(record, &found), -EBADMSG);
     sl_put32(record + 12, SL_STATE_DENIED);
-    crypto_hash_sha256(record + 200 + SL_STATE_DENIED * SL_OTA_ID, record,
-                       200 + SL_STATE_DENIED * SL_OTA_ID);
+    sl_sha256(record + 200 + SL_STATE_DENIED * SL_OTA_ID, record,
+              200 + SL_STATE_DENIED * SL_OTA_ID);
     assert_int_equal(sl_state_decode(record, &found), 0);
 }
 

@@ -20,7 +20,7 @@ BUILD = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build")
 TOOL = BUILD / "sightline"
 SKIPPED = 77
 VERBS = ["accel", "run", "watch", "status", "check", "eval", "ledger", "bench", "model", "bundle", "slot", "simulate"]
-ACTIONS = {"bundle": ["keygen", "rotate", "create", "sign", "verify", "show", "catalog", "order"],
+ACTIONS = {"bundle": ["keygen", "rotate", "create", "sign", "verify", "show", "catalog", "order", "seed"],
            "model": ["info", "quantize"],
            "slot": ["status", "provision"]}
 CONFIG = """schema: 1
