@@ -387,6 +387,7 @@ static int check_name(struct check *check, const struct sl_config *config, uint3
 static int finish(struct check *check, struct sl_config *config)
 {
     set_number(&config->metrics_interval_s, 10);
+    set_number(&config->evidence.max_mb, 1024);
     int status = finish_broker(check, &config->broker);
     status = status ? status : finish_ledger(check, &config->ledger);
     for (uint32_t i = 0; !status && i < config->cameras_count; i++) {

@@ -131,10 +131,16 @@ struct sl_config_ledger {
     uint32_t history_rate; // records per second sent late, after an outage
 };
 
+struct sl_config_evidence { // pictures of parts, kept beside the ledger
+    double ok_share;        // of OK parts that get one; NG and ERROR all do
+    uint32_t max_mb;        // the oldest go first
+};
+
 struct sl_config {
     uint32_t schema;
     struct sl_config_broker broker;
     struct sl_config_ledger ledger;
+    struct sl_config_evidence evidence;
     struct sl_config_camera *cameras;
     uint32_t cameras_count;
     uint32_t metrics_interval_s;
@@ -150,5 +156,7 @@ void sl_config_free(struct sl_config *config); // NULL is fine
 bool sl_config_camera_equal(const struct sl_config_camera *a, const struct sl_config_camera *b);
 bool sl_config_broker_equal(const struct sl_config_broker *a, const struct sl_config_broker *b);
 bool sl_config_ledger_equal(const struct sl_config_ledger *a, const struct sl_config_ledger *b);
+bool sl_config_evidence_equal(const struct sl_config_evidence *a,
+                              const struct sl_config_evidence *b);
 
 #endif

@@ -175,10 +175,17 @@ static const cyaml_schema_field_t ledger_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t evidence_fields[] = {
+    CYAML_FIELD_FLOAT("ok_share", OPTIONAL, struct sl_config_evidence, ok_share),
+    CYAML_FIELD_UINT("max_mb", OPTIONAL, struct sl_config_evidence, max_mb),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t root_fields[] = {
     CYAML_FIELD_UINT("schema", CYAML_FLAG_DEFAULT, struct sl_config, schema),
     CYAML_FIELD_MAPPING("broker", OPTIONAL, struct sl_config, broker, broker_fields),
     CYAML_FIELD_MAPPING("ledger", OPTIONAL, struct sl_config, ledger, ledger_fields),
+    CYAML_FIELD_MAPPING("evidence", OPTIONAL, struct sl_config, evidence, evidence_fields),
     CYAML_FIELD_SEQUENCE("cameras", CYAML_FLAG_POINTER, struct sl_config, cameras, &camera_value, 1,
                          16),
     CYAML_FIELD_UINT("metrics_interval_s", OPTIONAL, struct sl_config, metrics_interval_s),
@@ -196,6 +203,8 @@ static const struct sl_yaml_range ranges[] = {
     {"ledger.max_mb", 1, 1048576},
     {"ledger.max_records", 100, 1000000000},
     {"ledger.history_rate", 1, 100000},
+    {"evidence.ok_share", 0, 1},
+    {"evidence.max_mb", 1, 1048576},
     {"cameras[].source.stall_ms", 50, 600000},
     {"cameras[].source.v4l2.width", 16, 16384},
     {"cameras[].source.v4l2.height", 16, 16384},
@@ -256,5 +265,13 @@ bool sl_config_ledger_equal(const struct sl_config_ledger *a, const struct sl_co
 {
     static const cyaml_schema_value_t schema = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct sl_config_ledger, ledger_fields)};
+    return same(&schema, a, b);
+}
+
+bool sl_config_evidence_equal(const struct sl_config_evidence *a,
+                              const struct sl_config_evidence *b)
+{
+    static const cyaml_schema_value_t schema = {
+        CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct sl_config_evidence, evidence_fields)};
     return same(&schema, a, b);
 }

@@ -333,6 +333,13 @@ bool connection_is_idle(const struct connection *c)
     return c->up && !c->lost && !mosquitto_want_write(c->mosq);
 }
 
+static int add_user(mosquitto_property **properties, const char *name, const char *value)
+{
+    return value ? mosquitto_property_add_string_pair(properties, MQTT_PROP_USER_PROPERTY, name,
+                                                      value)
+                 : MOSQ_ERR_SUCCESS;
+}
+
 static int publish(struct connection *c, const struct connection_message *m, int *mid)
 {
     mosquitto_property *properties = NULL;
@@ -349,10 +356,9 @@ static int publish(struct connection *c, const struct connection_message *m, int
         status = mosquitto_property_add_binary(&properties, MQTT_PROP_CORRELATION_DATA,
                                                m->correlation, m->correlation_size);
     }
-    if (!status && m->history) {
-        status = mosquitto_property_add_string_pair(&properties, MQTT_PROP_USER_PROPERTY, "history",
-                                                    "true");
-    }
+    status = status ? status : add_user(&properties, "history", m->history ? "true" : NULL);
+    status = status ? status : add_user(&properties, "part_id", m->part_id);
+    status = status ? status : add_user(&properties, "crop_id", m->crop_id);
     if (!status) {
         status = mosquitto_publish_v5(c->mosq, mid, m->topic, (int)m->size, m->payload, m->qos,
                                       m->retain, properties);

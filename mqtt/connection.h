@@ -38,6 +38,7 @@ struct connection_message {
     const char *content_type; // NULL: none
     const void *correlation;  // NULL: none
     uint16_t correlation_size;
+    const char *part_id, *crop_id; // user properties of a picture; NULL: none
     bool history;   // sent late: user property history=true
     uint64_t token; // comes back in `settled`; 0: nobody waits for it
     uint32_t item;

@@ -40,6 +40,7 @@ static void on_up(void *ctx)
         }
         camera->newest = 0;
     }
+    pictures_connected(p);
     pthread_mutex_unlock(&p->lock);
     for (size_t i = 0; i < p->n_cameras; i++) {
         char filter[TOPIC_MAX];
@@ -395,6 +396,7 @@ static void pump(struct sl_publisher *p)
         send_newest(p, i);
         send_state(p, &p->cameras[i], SL_STATE_METRICS - 1);
     }
+    pictures_send(p);
 }
 
 static int ms_until(int64_t when_ns)

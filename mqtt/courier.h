@@ -5,6 +5,7 @@
 #include "mqtt/connection.h"
 #include "mqtt/feed.h"
 #include "mqtt/homeassistant.h"
+#include "mqtt/pictures.h"
 #include "mqtt/publisher.h"
 
 #include <pthread.h>
@@ -57,6 +58,7 @@ struct sl_publisher {
     struct sl_ledger *ledger;
 
     pthread_mutex_t lock;
+    struct pictures pictures;
     struct sl_publisher_stats stats;
     bool stopping;
     int64_t drain_ns, stop_ns; // when to stop sending verdicts, and when to stop at all

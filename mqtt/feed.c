@@ -146,7 +146,8 @@ static bool begin(struct feed *f)
 // The body of `defect`: who and which part from the verdict, the rest from its list.
 static char *defect_body(struct feed *f)
 {
-    static const char *const keys[] = {"schema", "camera", "stream", "seq", "part_id", "ts"};
+    static const char *const keys[] = {"schema",  "camera", "stream", "seq",
+                                       "part_id", "ts",     "crop"};
     if (!f->defects) {
         f->defects = cJSON_Parse(f->current.body);
     }

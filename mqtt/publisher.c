@@ -140,6 +140,7 @@ static void destroy(struct sl_publisher *p)
     }
     g_free(p->discovery);
     g_free(p->birth);
+    pictures_clear(p);
     g_free(p->cameras);
     g_free(p->statuses);
     g_free(p->client_id);
@@ -239,6 +240,7 @@ struct sl_publisher *sl_publisher_new(const struct sl_config *config,
     p->client_id = make_client_id(&config->broker);
     read_boot_id(p->boot_id, sizeof(p->boot_id));
     make_topics(p, config);
+    pictures_init(p);
     make_discovery(p);
     if (!start(p, config, error)) {
         destroy(p);
@@ -314,6 +316,8 @@ void sl_publisher_stats(struct sl_publisher *p, struct sl_publisher_stats *out)
     sl_ledger_stats(p->ledger, &ledger);
     pthread_mutex_lock(&p->lock);
     *out = p->stats;
+    out->pictures_sent = p->pictures.sent;
+    out->pictures_dropped = p->pictures.dropped;
     pthread_mutex_unlock(&p->lock);
     out->accepted = ledger.accepted;
     const uint32_t acknowledged = atomic_load(&p->feed.graced[0]);

@@ -8,7 +8,7 @@
 // metrics, verdict/last) keep only their newest value and are published again at every connect.
 //
 // Topics are ROOT/CAMERA/… with status (online, offline), info, verdict, verdict/last, defect, gap,
-// health, metrics; cmd/VERB is answered on reply/VERB, or on the response topic that it brings if
+// health, metrics, crop/NAME, crop/last, frame; cmd/VERB is answered on reply/VERB, or on the response topic that it brings if
 // that is below ROOT/CAMERA/reply/. Retained commands are ignored. A connection has one will: with
 // one camera it sets ROOT/CAMERA/status to offline; with several it sets ROOT/CLIENT_ID/status,
 // which then says online or offline for the daemon beside the cameras' own, which a crash leaves
@@ -34,6 +34,7 @@ struct sl_publisher_stats {
     uint64_t waiting;                                  // of these, not on disk yet
     uint64_t ledger_bytes, ledger_records;
     uint64_t reconnects;
+    uint64_t pictures_sent, pictures_dropped; // of parts; dropped: there was no room, or too large
     char last_error[160];
     char commands_problem[160]; // why no commands come; empty: they do
     char ledger_problem[200];   // why the ledger does not do all it should; empty: it does
@@ -65,6 +66,19 @@ void sl_publisher_state(struct sl_publisher *publisher, const char *camera,
 // False if it takes no more now.
 bool sl_publisher_feedback(struct sl_publisher *publisher, const char *camera, const char *part_id,
                            const cJSON *arguments);
+
+struct sl_published_picture {
+    const char *camera;
+    const char *part_id; // NULL or empty: none
+    const char *crop;    // its name, a level of a topic; NULL or empty: a preview
+    const void *jpeg;    // at most 100,000 bytes; copied
+    size_t size;
+};
+
+// Any thread. A named picture goes to crop/NAME (QoS 1) and crop/last (retained), a preview to
+// frame. What does not fit into the bounded memory is dropped, oldest first, and counted.
+void sl_publisher_picture(struct sl_publisher *publisher,
+                          const struct sl_published_picture *picture);
 
 void sl_publisher_stats(struct sl_publisher *publisher, struct sl_publisher_stats *out);
 

@@ -27,6 +27,7 @@ struct sl_verdict {
     char recipe[64];
     char model[64]; // name and version
     char backend[64];
+    char crop[24];   // name of its picture; empty: there is none
     uint32_t result; // enum sl_result
     uint32_t n_reasons;
     char reasons[SL_VERDICT_MAX_REASONS][96]; // why NG or ERROR: "short: 2", "late", "camera lost"

@@ -185,6 +185,12 @@ static void put_identity(struct writer *w, const struct sl_verdict *v,
     STRING(w, "part_id", v->part_id);
     key(w, "ts");
     put_signed(w, v->ts_utc_ms);
+    key(w, "crop");
+    if (v->crop[0]) {
+        put_string(w, v->crop, sizeof(v->crop));
+    } else {
+        put_text(w, "null");
+    }
 }
 
 static void put_defect(struct writer *w, const struct sl_verdict *v, const struct sl_defect *d)

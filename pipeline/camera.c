@@ -17,8 +17,7 @@ enum { BACK_OFF_MIN_MS = 250, BACK_OFF_MAX_MS = 2000 };
 
 struct sl_camera {
     const struct sl_config_camera *config;
-    sl_camera_verdict verdict;
-    void *ctx;
+    struct sl_camera_events events;
     GstElement *pipeline, *decoder, *detect, *sink;
     GThread *thread;
 
@@ -26,6 +25,9 @@ struct sl_camera {
     GCond wake;
     gboolean stopping;
     struct sl_part_logic *logic;
+    struct sl_pictures *pictures;
+    GstBuffer *frame; // that is being judged, and its format; else NULL
+    GstCaps *frame_caps;
     const struct sl_model *model;
     const char *class_names[SL_MAX_CLASSES];
     GstElement *source; // in the pipeline, NULL while lost
@@ -71,7 +73,14 @@ static void on_verdict(void *ctx, const struct sl_verdict *made)
         sl_latency_add(&s->latency, verdict.latency_ms);
         sl_latency_add(&s->inference, verdict.inference_ms);
     }
-    camera->verdict(camera->ctx, &verdict);
+    sl_pictures_part(camera->pictures, camera->frame, camera->frame_caps, &verdict);
+    camera->events.verdict(camera->events.ctx, &verdict);
+}
+
+static void on_picture(void *ctx, const struct sl_picture_out *picture)
+{
+    struct sl_camera *camera = ctx;
+    camera->events.picture(camera->events.ctx, camera->config, picture);
 }
 
 static gint64 capture_time(struct sl_camera *camera, GstBuffer *buffer,
@@ -101,9 +110,8 @@ static void compare_truth(const SightlinePartMeta *part, const SightlineInspecti
     frame->truth_false = (int32_t)false_alarms;
 }
 
-static void picture_size(GstPad *pad, struct sl_part_frame *frame)
+static void picture_size(const GstCaps *caps, struct sl_part_frame *frame)
 {
-    g_autoptr(GstCaps) caps = gst_pad_get_current_caps(pad);
     gint width = 0, height = 0;
     if (!caps)
         return;
@@ -112,6 +120,22 @@ static void picture_size(GstPad *pad, struct sl_part_frame *frame)
     gst_structure_get_int(s, "height", &height);
     frame->width = (guint)width;
     frame->height = (guint)height;
+}
+
+// With the lock held. A part of several frames shows the first bad one.
+static void judge(struct sl_camera *camera, const struct sl_part_frame *frame, GstBuffer *buffer,
+                  GstCaps *caps, gint64 now)
+{
+    const guint64 parts = camera->status.parts;
+    camera->frame = buffer;
+    camera->frame_caps = caps;
+    sl_part_logic_frame(camera->logic, frame, now);
+    camera->frame = NULL;
+    camera->frame_caps = NULL;
+    if (camera->status.parts == parts && frame->result->count > 0 &&
+        sl_part_logic_is_open(camera->logic))
+        sl_pictures_keep(camera->pictures, buffer, caps);
+    sl_pictures_frame(camera->pictures, buffer, caps, now);
 }
 
 // Every inspected frame passes here, on the streaming thread.
@@ -131,7 +155,8 @@ static GstPadProbeReturn on_frame(GstPad *pad, GstPadProbeInfo *info, gpointer d
         .capture_ns = capture_time(camera, buffer, part, inspection),
         .decode_ms = (gfloat)(inspection->decoded_ns - inspection->arrival_ns) / 1e6f,
     };
-    picture_size(pad, &frame);
+    g_autoptr(GstCaps) caps = gst_pad_get_current_caps(pad);
+    picture_size(caps, &frame);
     compare_truth(part, inspection, &frame);
     g_mutex_lock(&camera->lock);
     const gint64 now = now_ns();
@@ -144,7 +169,7 @@ static GstPadProbeReturn on_frame(GstPad *pad, GstPadProbeInfo *info, gpointer d
         sl_part_logic_camera(camera->logic, true, NULL, now);
     }
     const gint64 due = sl_part_logic_next_ns(camera->logic);
-    sl_part_logic_frame(camera->logic, &frame, now);
+    judge(camera, &frame, buffer, caps, now);
     if (sl_part_logic_next_ns(camera->logic) < due)
         g_cond_signal(&camera->wake);
     g_mutex_unlock(&camera->lock);
@@ -409,13 +434,14 @@ static void build_logic(struct sl_camera *camera)
         sightline_detect_get_status(camera->detect, &camera->status.accelerator);
 }
 
-struct sl_camera *sl_camera_new(const struct sl_config_camera *config, sl_camera_verdict verdict,
-                                void *ctx, GError **error)
+struct sl_camera *sl_camera_new(const struct sl_config_camera *config,
+                                const struct sl_config_evidence *evidence,
+                                const struct sl_camera_events *events, GError **error)
 {
     struct sl_camera *camera = g_new0(struct sl_camera, 1);
     camera->config = config;
-    camera->verdict = verdict;
-    camera->ctx = ctx;
+    camera->events = *events;
+    camera->pictures = sl_pictures_new(evidence, on_picture, camera);
     camera->back_off_ms = BACK_OFF_MIN_MS;
     camera->status.state = SL_CAMERA_STARTING;
     g_mutex_init(&camera->lock);
@@ -460,6 +486,7 @@ void sl_camera_free(struct sl_camera *camera)
         gst_element_set_state(camera->pipeline, GST_STATE_NULL);
         gst_object_unref(camera->pipeline);
     }
+    sl_pictures_free(camera->pictures);
     if (camera->teardowns > 0) {
         g_warning("camera %s: its source does not close; left behind", camera->config->name);
         return;
@@ -486,6 +513,7 @@ void sl_camera_get_status(struct sl_camera *camera, struct sl_camera_status *out
         camera->status.accelerator = accelerator;
     *out = camera->status;
     g_mutex_unlock(&camera->lock);
+    sl_pictures_get_stats(camera->pictures, &out->pictures);
 }
 
 int sl_camera_trigger(struct sl_camera *camera, const gchar *part_id)
@@ -495,4 +523,24 @@ int sl_camera_trigger(struct sl_camera *camera, const gchar *part_id)
     g_cond_signal(&camera->wake);
     g_mutex_unlock(&camera->lock);
     return status;
+}
+
+int sl_camera_snapshot(struct sl_camera *camera, char crop[24])
+{
+    g_mutex_lock(&camera->lock);
+    const gboolean running = camera->status.state == SL_CAMERA_OK;
+    if (running)
+        sl_pictures_snapshot(camera->pictures, crop);
+    g_mutex_unlock(&camera->lock);
+    return running ? 0 : -EIO;
+}
+
+int sl_camera_preview(struct sl_camera *camera, gdouble rate, gdouble seconds)
+{
+    g_mutex_lock(&camera->lock);
+    const gboolean running = camera->status.state == SL_CAMERA_OK;
+    if (running)
+        sl_pictures_preview(camera->pictures, rate, now_ns() + (gint64)(seconds * 1e9));
+    g_mutex_unlock(&camera->lock);
+    return running ? 0 : -EIO;
 }

@@ -10,6 +10,7 @@
 #include "config/camera.h"
 #include "mqtt/verdict.h"
 #include "pipeline/latency.h"
+#include "pipeline/pictures.h"
 
 #include <glib.h>
 
@@ -19,6 +20,15 @@ enum sl_camera_state { SL_CAMERA_STARTING = 1, SL_CAMERA_OK, SL_CAMERA_LOST, SL_
 
 // Must be quick and must not call back into the camera.
 typedef void (*sl_camera_verdict)(void *ctx, const struct sl_verdict *verdict);
+// On a thread of the camera's own, which may wait.
+typedef void (*sl_camera_picture)(void *ctx, const struct sl_config_camera *config,
+                                  const struct sl_picture_out *picture);
+
+struct sl_camera_events {
+    sl_camera_verdict verdict;
+    sl_camera_picture picture;
+    void *ctx;
+};
 
 struct sl_camera_status {
     enum sl_camera_state state;
@@ -31,12 +41,14 @@ struct sl_camera_status {
     struct sl_latency latency, inference;
     gboolean accelerator_known;
     struct sl_accel_status accelerator;
+    struct sl_pictures_stats pictures;
 };
 
-// Loads the model. The configuration is the caller's and must outlive the camera. Refused: a model
-// that cannot run, a wrong reference.
-struct sl_camera *sl_camera_new(const struct sl_config_camera *config, sl_camera_verdict verdict,
-                                void *ctx, GError **error);
+// Loads the model. The configuration is the caller's and must outlive the camera; the rest is
+// copied. Refused: a model that cannot run, a wrong reference.
+struct sl_camera *sl_camera_new(const struct sl_config_camera *config,
+                                const struct sl_config_evidence *evidence,
+                                const struct sl_camera_events *events, GError **error);
 // Opens the source, once. An absent source is no error: it is waited for.
 void sl_camera_start(struct sl_camera *camera);
 void sl_camera_free(struct sl_camera *camera); // NULL is fine
@@ -46,5 +58,9 @@ void sl_camera_get_status(struct sl_camera *camera, struct sl_camera_status *out
 
 // Asks for one part. -EBUSY: one is under way; -ENOTSUP: the camera runs freely.
 int sl_camera_trigger(struct sl_camera *camera, const gchar *part_id);
+
+// Pictures for people (pictures.h). -EIO: the camera brings no frames now.
+int sl_camera_snapshot(struct sl_camera *camera, char crop[24]);
+int sl_camera_preview(struct sl_camera *camera, gdouble rate, gdouble seconds);
 
 #endif

@@ -1,25 +1,7 @@
 // Cameras and broker of one configuration, and its change while running.
-#include "pipeline/daemon.h"
+#include "pipeline/daemon_inside.h"
 
-#include <errno.h>
 #include <string.h>
-
-struct sl_daemon {
-    gchar *path;
-    struct sl_config *config;
-    GPtrArray *cameras; // struct sl_camera, in the order of the configuration
-    GPtrArray *retired; // configurations that running cameras still use
-    struct sl_publisher *publisher;
-    gchar *reload_problem;
-    GHashTable *last_health; // camera name -> state and reasons, to publish changes at once
-    gint64 last_report_us;
-    // Taken by commands for as long as they use a camera, and by who changes cameras, publisher or
-    // reload_problem, which is the main thread alone. Before every other lock.
-    GMutex change;
-    GMutex lock; // guards what follows
-    struct sl_summary summary;
-    guint64 limit;
-};
 
 // On a camera's threads.
 static void on_verdict(void *ctx, const struct sl_verdict *verdict)
@@ -34,103 +16,37 @@ static void on_verdict(void *ctx, const struct sl_verdict *verdict)
         sl_publisher_verdict(daemon->publisher, verdict);
 }
 
-static struct sl_camera *find_camera(struct sl_daemon *daemon, const char *name)
+static void keep_picture(struct sl_daemon *daemon, const char *camera,
+                         const struct sl_picture_out *picture)
 {
-    for (guint i = 0; i < daemon->cameras->len; i++) {
-        struct sl_camera *camera = g_ptr_array_index(daemon->cameras, i);
-        if (!strcmp(sl_camera_config(camera)->name, name))
-            return camera;
-    }
-    return NULL;
+    const struct sl_evidence_picture evidence = {
+        .name = picture->crop,
+        .camera = camera,
+        .part_id = picture->part_id,
+        .result = picture->result,
+        .ts_ms = picture->ts_ms,
+        .jpeg = picture->jpeg,
+        .size = picture->size,
+    };
+    sl_evidence_add(daemon->evidence, &evidence);
 }
 
-static int command_trigger(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
-                           char *message, size_t size)
-{
-    struct sl_daemon *daemon = ctx;
-    const cJSON *id = cJSON_GetObjectItemCaseSensitive(arguments, "part_id");
-    (void)data;
-    g_mutex_lock(&daemon->change);
-    struct sl_camera *camera = find_camera(daemon, name);
-    const int status =
-        camera ? sl_camera_trigger(camera, cJSON_IsString(id) ? id->valuestring : NULL) : -ENOENT;
-    g_mutex_unlock(&daemon->change);
-    if (status == -EBUSY)
-        g_snprintf(message, size, "a part is under way");
-    else if (status == -ENOTSUP)
-        g_snprintf(message, size, "camera '%s' judges every frame (part.mode is free-run)", name);
-    else if (status < 0)
-        g_snprintf(message, size, "no camera '%s'", name);
-    return status;
-}
-
-// NULL: there is no such camera.
-static gchar *health_of(struct sl_daemon *daemon, struct sl_camera *camera)
-{
-    g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
-    struct sl_publisher_stats broker = {0};
-    if (!camera)
-        return NULL;
-    sl_camera_get_status(camera, status);
-    if (daemon->publisher)
-        sl_publisher_stats(daemon->publisher, &broker);
-    return sl_report_health(sl_camera_config(camera), status, &broker, daemon->reload_problem);
-}
-
-static int command_status(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
-                          char *message, size_t size)
+// On the thread of a camera's pictures. It is on disk before it is sent.
+static void on_picture(void *ctx, const struct sl_config_camera *config,
+                       const struct sl_picture_out *picture)
 {
     struct sl_daemon *daemon = ctx;
-    (void)arguments;
-    g_mutex_lock(&daemon->change);
-    g_autofree gchar *health = health_of(daemon, find_camera(daemon, name));
-    g_mutex_unlock(&daemon->change);
-    if (!health) {
-        g_snprintf(message, size, "no camera '%s'", name);
-        return -ENOENT;
-    }
-    *data = cJSON_Parse(health);
-    return 0;
+    const struct sl_published_picture published = {
+        .camera = config->name,
+        .part_id = picture->part_id,
+        .crop = picture->crop,
+        .jpeg = picture->jpeg,
+        .size = picture->size,
+    };
+    if (picture->kind != SL_PICTURE_PREVIEW && daemon->evidence)
+        keep_picture(daemon, config->name, picture);
+    sl_publisher_picture(daemon->publisher, &published);
 }
-
-// An operator's word on a part; it stays in the ledger, for those who teach the model.
-static int command_feedback(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
-                            char *message, size_t size)
-{
-    struct sl_daemon *daemon = ctx;
-    const cJSON *verdict = cJSON_GetObjectItemCaseSensitive(arguments, "verdict");
-    (void)data;
-    if (strcmp(verdict->valuestring, "ok") && strcmp(verdict->valuestring, "ng")) {
-        g_snprintf(message, size, "verdict: expected ok or ng");
-        return -EINVAL;
-    }
-    g_mutex_lock(&daemon->change);
-    const gboolean taken =
-        daemon->publisher &&
-        sl_publisher_feedback(daemon->publisher, name,
-                              cJSON_GetObjectItemCaseSensitive(arguments, "part_id")->valuestring,
-                              arguments);
-    g_mutex_unlock(&daemon->change);
-    if (!taken)
-        g_snprintf(message, size, "the ledger takes no more now");
-    return taken ? 0 : -EBUSY;
-}
-
-static const struct sl_command_argument feedback_arguments[] = {
-    {"part_id", SL_ARGUMENT_STRING, true, 1, 63},   {"verdict", SL_ARGUMENT_STRING, true, 2, 2},
-    {"class", SL_ARGUMENT_STRING, false, 1, 31},    {"operator", SL_ARGUMENT_STRING, false, 1, 63},
-    {"comment", SL_ARGUMENT_STRING, false, 0, 500}, {NULL, 0, false, 0, 0},
-};
-static const struct sl_command_argument trigger_arguments[] = {
-    {"part_id", SL_ARGUMENT_STRING, false, 1, 63},
-    {NULL, 0, false, 0, 0},
-};
-static const struct sl_command_argument no_arguments[] = {{NULL, 0, false, 0, 0}};
-static const struct sl_command commands[] = {
-    {"trigger", "Judge one part", trigger_arguments, command_trigger},
-    {"status", "The camera's health", no_arguments, command_status},
-    {"feedback", "What a part really was", feedback_arguments, command_feedback},
-};
 
 static struct sl_config *load(const gchar *path, GError **error)
 {
@@ -146,8 +62,15 @@ static gboolean start_publisher(struct sl_daemon *daemon, const struct sl_config
                                 GError **error)
 {
     g_mutex_lock(&daemon->change);
-    daemon->publisher = sl_publisher_new(config, commands, G_N_ELEMENTS(commands), daemon, error);
+    daemon->publisher =
+        sl_publisher_new(config, daemon_commands, daemon_commands_count, daemon, error);
     g_mutex_unlock(&daemon->change);
+    // Without pictures parts are judged all the same; health says what is wrong.
+    g_autoptr(GError) problem = NULL;
+    if (daemon->publisher)
+        daemon->evidence = sl_evidence_new(config->ledger.path, config->evidence.max_mb, &problem);
+    if (problem)
+        g_warning("evidence: %s", problem->message);
     return daemon->publisher != NULL;
 }
 
@@ -155,9 +78,9 @@ static void announce(struct sl_daemon *daemon, struct sl_camera *camera)
 {
     g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
     sl_camera_get_status(camera, status);
-    const char *verbs[G_N_ELEMENTS(commands) + 1] = {NULL};
-    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
-        verbs[i] = commands[i].verb;
+    g_autofree const char **verbs = g_new0(const char *, daemon_commands_count + 1);
+    for (gsize i = 0; i < daemon_commands_count; i++)
+        verbs[i] = daemon_commands[i].verb;
     g_autofree gchar *info = sl_report_info(sl_camera_config(camera), status, verbs);
     sl_publisher_state(daemon->publisher, sl_camera_config(camera)->name, SL_STATE_INFO, info);
 }
@@ -170,7 +93,7 @@ static void free_camera(gpointer camera)
 // The running camera whose section stays as it is, or NULL.
 static struct sl_camera *unchanged(struct sl_daemon *daemon, const struct sl_config_camera *config)
 {
-    struct sl_camera *camera = find_camera(daemon, config->name);
+    struct sl_camera *camera = daemon_find_camera(daemon, config->name);
     return camera && sl_config_camera_equal(sl_camera_config(camera), config) ? camera : NULL;
 }
 
@@ -179,11 +102,13 @@ static struct sl_camera *unchanged(struct sl_daemon *daemon, const struct sl_con
 static GPtrArray *make_cameras(struct sl_daemon *daemon, const struct sl_config *config,
                                gboolean keep, GError **error)
 {
+    const struct sl_camera_events events = {on_verdict, on_picture, daemon};
     g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(free_camera);
     for (guint i = 0; i < config->cameras_count; i++) {
         if (keep && unchanged(daemon, &config->cameras[i]))
             continue;
-        struct sl_camera *camera = sl_camera_new(&config->cameras[i], on_verdict, daemon, error);
+        struct sl_camera *camera =
+            sl_camera_new(&config->cameras[i], &config->evidence, &events, error);
         if (!camera)
             return NULL;
         g_ptr_array_add(made, camera);
@@ -230,6 +155,8 @@ static void stop_all(struct sl_daemon *daemon)
     daemon->publisher = NULL;
     g_mutex_unlock(&daemon->change);
     sl_publisher_free(publisher, 1500);
+    sl_evidence_free(daemon->evidence);
+    daemon->evidence = NULL;
 }
 
 static void free_config(gpointer config)
@@ -315,7 +242,7 @@ static gboolean change_cameras(struct sl_daemon *daemon, const struct sl_config 
         return FALSE;
     for (guint i = 0; i < made->len; i++) {
         const char *name = sl_camera_config(g_ptr_array_index(made, i))->name;
-        g_ptr_array_add(old, find_camera(daemon, name));
+        g_ptr_array_add(old, daemon_find_camera(daemon, name));
     }
     replace_cameras(daemon, old, made);
     return TRUE;
@@ -347,7 +274,8 @@ static gboolean change(struct sl_daemon *daemon, GError **error)
         return FALSE;
     const gboolean all = !daemon->publisher || !same_names(before, config) ||
                          !sl_config_broker_equal(&before->broker, &config->broker) ||
-                         !sl_config_ledger_equal(&before->ledger, &config->ledger);
+                         !sl_config_ledger_equal(&before->ledger, &config->ledger) ||
+                         !sl_config_evidence_equal(&before->evidence, &config->evidence);
     if (!(all ? change_all(daemon, config, error) : change_cameras(daemon, config, error))) {
         sl_config_free(config);
         return FALSE;

@@ -222,12 +222,17 @@ void sl_part_logic_tick(struct sl_part_logic *logic, int64_t now_ns)
     close_late(logic, now_ns);
     if (now_ns < logic->watch_ns)
         return;
-    // A line in free run keeps getting its answer: parts pass unseen. A part that a straggling frame
-    // has opened is answered first.
+    // A line in free run keeps getting its answer: parts pass unseen. A part that a straggling
+    // frame has opened is answered first.
     if (!logic->open)
         open_part(logic, NULL, now_ns);
     fail_part(logic, logic->why_lost, now_ns);
     logic->watch_ns = now_ns + logic->settings.deadline_ns;
+}
+
+bool sl_part_logic_is_open(const struct sl_part_logic *logic)
+{
+    return logic->open;
 }
 
 int64_t sl_part_logic_next_ns(const struct sl_part_logic *logic)

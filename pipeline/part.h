@@ -57,6 +57,7 @@ void sl_part_logic_camera(struct sl_part_logic *logic, bool present, const char 
                           int64_t now_ns);
 // To be called at `sl_part_logic_next_ns`; closes what is late.
 void sl_part_logic_tick(struct sl_part_logic *logic, int64_t now_ns);
+bool sl_part_logic_is_open(const struct sl_part_logic *logic);    // a part waits for more frames
 int64_t sl_part_logic_next_ns(const struct sl_part_logic *logic); // INT64_MAX: nothing to wait for
 
 #endif

@@ -1,21 +1,36 @@
 // `sightline ledger`: look at the ledger, take it elsewhere, check it, send parts of it again.
 // A program of its own, so that the dispatcher needs no SQLite.
 #include "config/camera.h"
+#include "mqtt/ledger/evidence.h"
 #include "mqtt/ledger/store.h"
 #include "mqtt/verdict.h"
 
 #include <argp.h>
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { KEY_SINCE = 512, KEY_UNTIL, KEY_PART, KEY_CLASS, KEY_RESULT, KEY_CAMERA, KEY_FORMAT };
+enum {
+    KEY_SINCE = 512,
+    KEY_UNTIL,
+    KEY_PART,
+    KEY_CLASS,
+    KEY_RESULT,
+    KEY_CAMERA,
+    KEY_FORMAT,
+    KEY_PICTURES
+};
 
 struct options {
     const char *action, *folder, *config;
     const char *camera, *part, *class_name, *format;
+    const char *pictures; // where copies go; NULL: nowhere
+    char *folder_found;
+    unsigned copied, missing;
+    bool copy_failed;
     int64_t since_ms, until_ms, limit;
     int result, kind; // 0: any
     bool json;
@@ -34,6 +49,7 @@ static const struct argp_option rows[] = {
     {"result", KEY_RESULT, "RESULT", 0, "ok, ng or error", 1},
     {"limit", 'n', "N", 0, "The newest N (list: default 20)", 1},
     {"format", KEY_FORMAT, "FORMAT", 0, "export: json (a record per line, default) or csv", 2},
+    {"pictures", KEY_PICTURES, "DIR", 0, "export: copy the pictures of these records to DIR", 2},
     {"json", 'j', NULL, 0, "list, verify, replay: print JSON", 2},
     {0},
 };
@@ -117,6 +133,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_CLASS:
         o->class_name = text;
         return 0;
+    case KEY_PICTURES:
+        o->pictures = text;
+        return 0;
     case KEY_FORMAT:
         o->format = text;
         // fall through
@@ -135,6 +154,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->action) {
             argp_error(state, "say what to do: list, export, verify or replay");
+        }
+        if (o->pictures && strcmp(o->action, "export")) {
+            argp_error(state, "--pictures: only with export");
         }
         return 0;
     default:
@@ -306,7 +328,39 @@ static void print_csv(const struct store_row *row)
     printf("%s\r\n", state_name(row->state));
 }
 
-static int print_all(sqlite3 *db, const struct options *o, const char *sql,
+// Camera, number and name: what sorts as the parts came.
+static char *target_of(const struct options *o, const struct store_row *row, const char *crop)
+{
+    g_autofree char *camera = g_strdup(row->camera);
+    g_strcanon(camera, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS, '-');
+    return g_strdup_printf("%s/%s-%" G_GUINT64_FORMAT "-%s.jpg", o->pictures, camera, row->seq,
+                           crop);
+}
+
+static void copy_picture(struct options *o, const struct store_row *row)
+{
+    if (!o->pictures || row->kind != STORE_VERDICT || o->copy_failed) {
+        return;
+    }
+    cJSON *body = cJSON_Parse(row->body);
+    const cJSON *crop = cJSON_GetObjectItemCaseSensitive(body, "crop");
+    const char *name = cJSON_IsString(crop) ? crop->valuestring : "";
+    g_autofree char *from = sl_evidence_path(o->folder_found, name);
+    g_autofree char *bytes = NULL, *to = from ? target_of(o, row, name) : NULL;
+    g_autoptr(GError) error = NULL;
+    gsize size = 0;
+    if (from && !g_file_get_contents(from, &bytes, &size, NULL)) {
+        o->missing++;
+    } else if (from && !g_file_set_contents(to, bytes, (gssize)size, &error)) {
+        fprintf(stderr, "sightline ledger: %s\n", error->message);
+        o->copy_failed = true;
+    } else {
+        o->copied += from != NULL;
+    }
+    cJSON_Delete(body);
+}
+
+static int print_all(sqlite3 *db, struct options *o, const char *sql,
                      void (*print)(const struct store_row *row))
 {
     sqlite3_stmt *q = query(db, sql, o);
@@ -315,6 +369,7 @@ static int print_all(sqlite3 *db, const struct options *o, const char *sql,
         struct store_row row;
         store_row_take(q, &row);
         print(&row);
+        copy_picture(o, &row);
         store_row_clear(&row);
     }
     sqlite3_finalize(q);
@@ -345,7 +400,17 @@ static int export(sqlite3 *db, struct options *o)
     if (csv) {
         printf("id,time,camera,seq,part,result,defects,classes,state\r\n");
     }
-    return print_all(db, o, NEWEST, csv ? print_csv : print_json);
+    if (o->pictures && g_mkdir_with_parents(o->pictures, 0755)) {
+        fprintf(stderr, "sightline ledger: %s: expected a folder that can be made, found: %s\n",
+                o->pictures, g_strerror(errno));
+        return 1;
+    }
+    const int status = print_all(db, o, NEWEST, csv ? print_csv : print_json);
+    if (o->pictures) {
+        fprintf(stderr, "%u pictures copied to %s, %u no longer kept\n", o->copied, o->pictures,
+                o->missing);
+    }
+    return status || o->copy_failed ? 1 : 0;
 }
 
 static int verify(sqlite3 *db, struct options *o)
@@ -408,6 +473,7 @@ static int run(struct options *o)
             continue;
         }
         g_autofree char *folder = find_folder(o);
+        o->folder_found = folder;
         sqlite3 *db = folder ? open_ledger(folder, actions[i].writes) : NULL;
         const int status = db ? actions[i].run(db, o) : 1;
         sqlite3_close(db);

@@ -100,10 +100,65 @@ class Plant:
                               f"{topic}/reply/test", "-m", '{"id": "1"}'], capture_output=True, text=True, check=True)
         return json.loads(run.stdout)
 
+    def ask(self, camera, verb, **arguments):
+        """The reply to a command with arguments, on the usual topic."""
+        self.asked = getattr(self, "asked", 0) + 1
+        body, topic = json.dumps({"id": str(self.asked), **arguments}), f"sightline/{camera}"
+        run = subprocess.run(["mosquitto_rr", "-h", "127.0.0.1", "-p", str(self.port), "-u", "test", "-P", "secret",
+                              "-V", "5", "-q", "1", "-W", "10", "-t", f"{topic}/cmd/{verb}", "-e",
+                              f"{topic}/reply/{verb}", "-m", body], capture_output=True, text=True, check=True)
+        reply = json.loads(run.stdout)
+        assert reply["id"] == str(self.asked), (reply, body)
+        return reply
+
     def health(self, camera):
         run = subprocess.run([str(c) for c in [self.build / "sightline", "status", "--json", "--timeout", "0.5",
                                                *self.access()]], capture_output=True, text=True, check=False)
         return json.loads(run.stdout or "{}").get(camera, {}).get("health", {})
+
+
+class Message:
+    """One message as a subscriber has it."""
+
+    def __init__(self, line):
+        head, payload = line.rstrip(b"\n").split(b"\t", 1)
+        m = json.loads(head)
+        self.topic, self.qos, self.retain = m["t"], m["q"], bool(int(m["r"]))
+        self.content_type, self.expiry = m["C"], int(m["E"] or 0)
+        self.user = dict(p.split(":", 1) for p in m["P"].split() if ":" in p)
+        self.payload = bytes.fromhex(payload.decode())
+
+    def __repr__(self):
+        return f"{self.topic} {self.qos} {self.retain} {self.content_type} {self.expiry} {self.user} {self.payload[:60]}"
+
+
+class Tap:
+    """All messages of a filter, with their properties."""
+
+    def __init__(self, plant, topic):
+        form = '{"t":"%t","q":%q,"r":%r,"C":"%C","E":"%E","P":"%P"}\t%x'
+        self.lock, self.all = threading.Lock(), []
+        process = plant.start("mosquitto_sub", "-h", "127.0.0.1", "-p", plant.port, "-u", "test", "-P", "secret", "-V", "5",
+                              "-q", "1", "-t", topic, "-F", form, stdout=subprocess.PIPE)
+
+        def read():
+            for line in process.stdout:
+                message = Message(line)
+                with self.lock:
+                    self.all.append(message)
+
+        threading.Thread(target=read, daemon=True).start()
+        time.sleep(0.3)
+
+    def messages(self):
+        with self.lock:
+            return list(self.all)
+
+    def of(self, topic):
+        """Those of one topic; a + at the end stands for any last level."""
+        if topic.endswith("/+"):
+            return [m for m in self.messages() if m.topic.startswith(topic[:-1]) and "/" not in m.topic[len(topic) - 1:]]
+        return [m for m in self.messages() if m.topic == topic]
 
 
 def wait_for(arrived, camera, wanted, seconds):
