@@ -15,6 +15,7 @@ struct options {
     const char *model, *against, *dataset, *against_backend;
     bool json;
     long resamples;
+    enum sl_dataset_format format;
     struct sl_evaluate_options run;
 };
 
@@ -23,6 +24,7 @@ enum {
     KEY_BACKEND,
     KEY_AGAINST_BACKEND,
     KEY_METRIC,
+    KEY_FORMAT,
     KEY_BOOTSTRAP,
     KEY_IOU,
     KEY_JITTER,
@@ -34,7 +36,11 @@ enum {
 static const struct argp_option rows[] = {
     {"model", 'm', "DIR", 0, "Folder of the model (with model.yaml)", 0},
     {"dataset", 'd', "DIR", 0,
-     "Labelled pictures: NAME_test.jpg, NAME_temp.jpg, NAME.txt; or images/ and labels/", 0},
+     "Labelled pictures: NAME_test.jpg, NAME_temp.jpg, NAME.txt (DeepPCB); images/ and labels/ "
+     "(YOLO); JPEGImages/ and Annotations/ (Pascal VOC); a file of COCO instances or its folder",
+     0},
+    {"format", KEY_FORMAT, "NAME", 0,
+     "Layout of the dataset: deeppcb, voc, coco or yolo (default: by what is there)", 0},
     {"metric", KEY_METRIC, "NAME", 0,
      "coco, voc or deeppcb: the definition of a hit and of average precision (default: the "
      "dataset's)",
@@ -120,6 +126,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
         if (!o->run.metric)
             argp_error(state, "--metric: expected coco, voc or deeppcb, found '%s'", text);
         return 0;
+    case KEY_FORMAT:
+        o->format = sl_dataset_format_of_name(text);
+        if (!o->format)
+            argp_error(state, "--format: expected deeppcb, voc, coco or yolo, found '%s'", text);
+        return 0;
     case KEY_BOOTSTRAP:
         o->resamples = (long)number(state, text, 0, 1e6);
         return 0;
@@ -172,7 +183,7 @@ static int evaluate_all(const struct options *o, struct comparison *c, struct pr
                         struct sl_error *error)
 {
     struct sl_dataset dataset;
-    int status = sl_dataset_open(o->dataset, &dataset, error);
+    int status = sl_dataset_open(o->dataset, o->format, &dataset, error);
     if (status < 0)
         return status;
     c->metric = o->run.metric ? o->run.metric : sl_dataset_metric(&dataset);

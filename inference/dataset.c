@@ -1,16 +1,32 @@
-// Reading evaluation folders.
+// Datasets: which layout, and the labels of one picture.
 #include "inference/dataset.h"
 
-#include <dirent.h>
+#include "inference/dataset_impl.h"
+
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LABEL_LIMIT = 1 << 20, MOST_LABELS = 4096 };
+// In the order in which they are looked for. A folder images/ alone may be YOLO's without labels.
+static const struct layout {
+    enum sl_dataset_format format;
+    const char *name, *what;
+    enum sl_metric metric;
+    bool sorted; // by name
+    int (*scan)(const char *path, struct sl_dataset *out, struct sl_error *error);
+} layouts[] = {
+    {SL_DATASET_DEEPPCB, "deeppcb", "NAME_test.jpg", SL_METRIC_DEEPPCB, true, scan_deeppcb},
+    {SL_DATASET_VOC, "voc", "Annotations/NAME.xml or NAME.xml beside NAME.jpg", SL_METRIC_VOC, true,
+     scan_voc},
+    {SL_DATASET_COCO, "coco", "annotations/NAME.json or NAME.json", SL_METRIC_COCO, false,
+     scan_coco},
+    {SL_DATASET_YOLO, "yolo", "images/NAME.jpg", SL_METRIC_COCO, true, scan_yolo},
+};
+enum { N_LAYOUTS = sizeof(layouts) / sizeof(layouts[0]) };
 
 int sl_read_file(const char *path, size_t limit, void **bytes, size_t *size, struct sl_error *error)
 {
@@ -46,65 +62,25 @@ int sl_read_file(const char *path, size_t limit, void **bytes, size_t *size, str
     return 0;
 }
 
-static char *join(const char *folder, const char *name, const char *end)
+enum sl_dataset_format sl_dataset_format_of_name(const char *name)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/%s%s", folder, name, end) < 0 ? NULL : path;
+    for (int i = 0; i < N_LAYOUTS; i++)
+        if (!strcmp(name, layouts[i].name))
+            return layouts[i].format;
+    return SL_DATASET_ANY;
 }
 
-// The path if the file is there, else NULL.
-static char *existing(const char *folder, const char *name, const char *end)
+static const struct layout *layout_of(enum sl_dataset_format format)
 {
-    char *path = join(folder, name, end);
-    if (path && access(path, R_OK) != 0) {
-        free(path);
-        return NULL;
-    }
-    return path;
+    int i = 0;
+    while (layouts[i].format != format)
+        i++;
+    return &layouts[i];
 }
 
-static const char *ending(const char *name, const char *end)
+enum sl_metric sl_dataset_metric(const struct sl_dataset *dataset)
 {
-    const size_t n = strlen(name), m = strlen(end);
-    return n > m && !strcmp(name + n - m, end) ? name + n - m : NULL;
-}
-
-static int add_sample(struct sl_dataset *out, bool yolo, const char *name, char *picture,
-                      char *reference, char *labels)
-{
-    struct sl_sample *grown = realloc(out->samples, (out->count + 1) * sizeof(*grown));
-    char *copy = strdup(name);
-    if (grown)
-        out->samples = grown;
-    if (!grown || !copy || !picture) {
-        free(copy);
-        free(picture);
-        free(reference);
-        free(labels);
-        return -ENOMEM;
-    }
-    out->samples[out->count++] = (struct sl_sample){copy, picture, reference, labels, yolo};
-    return 0;
-}
-
-static int add_deeppcb(const char *folder, const char *name, const char *end,
-                       struct sl_dataset *out)
-{
-    char stem[256];
-    snprintf(stem, sizeof(stem), "%.*s", (int)(end - name), name);
-    return add_sample(out, false, stem, join(folder, name, ""), existing(folder, stem, "_temp.jpg"),
-                      existing(folder, stem, ".txt"));
-}
-
-static int add_yolo(const char *root, const char *name, const char *end, struct sl_dataset *out)
-{
-    char stem[256], below[300];
-    snprintf(stem, sizeof(stem), "%.*s", (int)(end - name), name);
-    snprintf(below, sizeof(below), "labels/%s", stem);
-    char pictured[300];
-    snprintf(pictured, sizeof(pictured), "images/%s", name);
-    return add_sample(out, true, stem, join(root, pictured, ""), NULL,
-                      existing(root, below, ".txt"));
+    return layout_of(dataset->format)->metric;
 }
 
 static int by_name(const void *a, const void *b)
@@ -112,44 +88,67 @@ static int by_name(const void *a, const void *b)
     return strverscmp(((const struct sl_sample *)a)->name, ((const struct sl_sample *)b)->name);
 }
 
-static int scan(const char *root, const char *sub, const char *end,
-                int (*add)(const char *, const char *, const char *, struct sl_dataset *),
-                struct sl_dataset *out)
+static bool has_labels_folder(const char *path)
 {
-    char *path = join(root, sub, "");
-    DIR *dir = path ? opendir(path) : NULL;
-    const struct dirent *entry;
-    int status = 0;
-    while (dir && status == 0 && (entry = readdir(dir))) {
-        const char *at = entry->d_name[0] == '.' ? NULL : ending(entry->d_name, end);
-        if (at)
-            status = add(root, entry->d_name, at, out);
+    char *labels = NULL;
+    struct stat info;
+    const bool there = asprintf(&labels, "%s/labels", path) > 0 && stat(labels, &info) == 0 &&
+                       S_ISDIR(info.st_mode);
+    free(labels);
+    return there;
+}
+
+// -ENOENT: nothing of this layout there, without a message.
+static int open_as(const char *path, const struct layout *layout, struct sl_dataset *out,
+                   struct sl_error *error)
+{
+    struct sl_dataset found = {.format = layout->format};
+    struct sl_error inner = {""};
+    int status = layout->scan(path, &found, &inner);
+    if (status == 0 && found.count == 0)
+        status = -ENOENT;
+    if (status < 0) {
+        sl_dataset_close(&found);
+        if (status == -ENOMEM)
+            return sl_error_set(error, status, "dataset '%s': out of memory", path);
+        return *inner.message ? sl_error_set(error, -EINVAL, "%s", inner.message) : status;
     }
-    if (dir)
-        closedir(dir);
-    free(path);
+    if (layout->sorted)
+        qsort(found.samples, found.count, sizeof(*found.samples), by_name);
+    *out = found;
+    return 0;
+}
+
+static int recognise(const char *path, struct sl_dataset *out, struct sl_error *error)
+{
+    int status = -ENOENT;
+    if (has_labels_folder(path))
+        status = open_as(path, layout_of(SL_DATASET_YOLO), out, error);
+    for (int i = 0; status == -ENOENT && i < N_LAYOUTS; i++)
+        status = open_as(path, &layouts[i], out, error);
     return status;
 }
 
-int sl_dataset_open(const char *folder, struct sl_dataset *out, struct sl_error *error)
+int sl_dataset_open(const char *path, enum sl_dataset_format format, struct sl_dataset *out,
+                    struct sl_error *error)
 {
-    struct sl_dataset found = {0, NULL};
     struct stat info;
-    if (stat(folder, &info) < 0 || !S_ISDIR(info.st_mode))
-        return sl_error_set(error, -ENOENT, "dataset '%s': no such folder", folder);
-    int status = scan(folder, ".", "_test.jpg", add_deeppcb, &found);
-    if (status == 0 && found.count == 0)
-        status = scan(folder, "images", ".jpg", add_yolo, &found);
-    if (status < 0) {
-        sl_dataset_close(&found);
-        return sl_error_set(error, status, "dataset '%s': out of memory", folder);
-    }
-    if (found.count == 0)
-        return sl_error_set(error, -ENOENT,
-                            "dataset '%s': no NAME_test.jpg and no images/NAME.jpg in it", folder);
-    qsort(found.samples, found.count, sizeof(*found.samples), by_name);
-    *out = found;
-    return 0;
+    if (stat(path, &info) < 0)
+        return sl_error_set(error, -ENOENT, "dataset '%s': no such folder", path);
+    if (!S_ISDIR(info.st_mode) && format == SL_DATASET_ANY)
+        format = SL_DATASET_COCO;
+    const int status = format == SL_DATASET_ANY ? recognise(path, out, error)
+                                                : open_as(path, layout_of(format), out, error);
+    if (status != -ENOENT)
+        return status;
+    if (format != SL_DATASET_ANY)
+        return sl_error_set(error, status, "dataset '%s': no %s in it", path,
+                            layout_of(format)->what);
+    return sl_error_set(
+        error, status,
+        "dataset '%s': no NAME_test.jpg, no Annotations/NAME.xml, no "
+        "annotations/NAME.json and no images/NAME.jpg in it (pictures must be JPEG)",
+        path);
 }
 
 void sl_dataset_close(struct sl_dataset *dataset)
@@ -161,78 +160,62 @@ void sl_dataset_close(struct sl_dataset *dataset)
         free(dataset->samples[i].labels);
     }
     free(dataset->samples);
-    *dataset = (struct sl_dataset){0, NULL};
+    coco_free(dataset->coco);
+    *dataset = (struct sl_dataset){0};
 }
 
-enum sl_metric sl_dataset_metric(const struct sl_dataset *dataset)
+// The next letter of a name, in lower case; blanks, - and _ are one.
+static int plain(const char *c)
 {
-    return dataset->count && dataset->samples[0].yolo ? SL_METRIC_COCO : SL_METRIC_DEEPPCB;
+    return *c == ' ' || *c == '-' ? '_' : tolower((unsigned char)*c);
 }
 
-// Five numbers on a line, and nothing else.
-static bool parse_line(const char *line, double values[5])
+uint32_t class_of_name(const struct label_context *context, const char *name)
 {
-    for (int i = 0; i < 5; i++) {
-        char *end;
-        while (*line == ' ' || *line == ',' || *line == '\t')
-            line++;
-        values[i] = strtod(line, &end);
-        if (end == line || !(values[i] >= -1e6 && values[i] <= 1e6))
-            return false;
-        line = end;
+    for (uint32_t i = 0; i < context->n_classes; i++) {
+        const char *a = context->classes[i].name, *b = name;
+        while (*a && plain(a) == plain(b))
+            a++, b++;
+        if (*a == '\0' && *b == '\0')
+            return i;
     }
-    return line[strspn(line, " ,\t\r")] == '\0';
+    return context->n_classes;
 }
 
-static bool to_box(const double v[5], bool yolo, uint32_t n_classes, float width, float height,
-                   struct sl_label *label)
-{
-    const double class_id = yolo ? v[0] : v[4] - 1;
-    if (class_id < 0 || class_id >= n_classes || class_id != (double)(uint32_t)class_id)
-        return false;
-    struct sl_detection *out = &label->box;
-    if (yolo)
-        *out = (struct sl_detection){(float)(v[1] - v[3] / 2) * width,
-                                     (float)(v[2] - v[4] / 2) * height,
-                                     (float)(v[1] + v[3] / 2) * width,
-                                     (float)(v[2] + v[4] / 2) * height,
-                                     1,
-                                     (uint32_t)class_id};
-    else
-        *out = (struct sl_detection){(float)v[0], (float)v[1], (float)v[2],
-                                     (float)v[3], 1,           (uint32_t)class_id};
-    label->use = SL_LABEL_COUNTS;
-    label->area_px = (double)(out->x2 - out->x1) * (double)(out->y2 - out->y1);
-    return out->x1 < out->x2 && out->y1 < out->y2;
-}
-
-int sl_dataset_truth(const struct sl_sample *sample, uint32_t n_classes, uint32_t width,
-                     uint32_t height, struct sl_truth *out, struct sl_error *error)
+static int read_labels(const struct sl_dataset *dataset, const struct sl_sample *sample,
+                       struct label_context *context, struct sl_truth *out, struct sl_error *error)
 {
     void *bytes = NULL;
     size_t size = 0;
-    struct sl_truth truth = {0, NULL};
-    int status = 0;
-    if (sample->labels)
-        status = sl_read_file(sample->labels, LABEL_LIMIT, &bytes, &size, error);
-    if (status == 0 && !(truth.rows = calloc(MOST_LABELS, sizeof(*truth.rows))))
-        status = sl_error_set(error, -ENOMEM, "out of memory");
-    char *rest = bytes, *line;
-    const bool yolo = sample->yolo;
-    for (int number = 1; status == 0 && bytes && (line = strsep(&rest, "\n")); number++) {
-        double values[5];
-        if (line[strspn(line, " \t\r")] == '\0')
-            continue;
-        if (truth.count == MOST_LABELS)
-            status = sl_error_set(error, -E2BIG, "%s:%d: more than %d labels", sample->labels,
-                                  number, MOST_LABELS);
-        else if (!parse_line(line, values) || !to_box(values, yolo, n_classes, (float)width,
-                                                      (float)height, &truth.rows[truth.count++]))
-            status = sl_error_set(
-                error, -EINVAL, "%s:%d: expected %s with %u classes, found '%.60s'", sample->labels,
-                number, yolo ? "'class cx cy w h'" : "'x1 y1 x2 y2 type'", n_classes, line);
-    }
+    if (dataset->format == SL_DATASET_COCO)
+        return coco_labels(dataset->coco, sample->id, context, out, error);
+    if (!sample->labels)
+        return 0;
+    context->file = sample->labels;
+    int status = sl_read_file(sample->labels, LABEL_LIMIT, &bytes, &size, error);
+    if (status == 0 && dataset->format == SL_DATASET_VOC)
+        status = labels_of_voc(context, bytes, size, out, error);
+    else if (status == 0)
+        status = labels_of_lines(context, dataset->format == SL_DATASET_YOLO, bytes, out, error);
     free(bytes);
+    return status;
+}
+
+int sl_dataset_truth(const struct sl_dataset *dataset, uint32_t sample,
+                     const struct sl_class *classes, uint32_t n_classes, uint32_t width,
+                     uint32_t height, struct sl_truth *out, struct sl_error *error)
+{
+    const struct sl_sample *s = &dataset->samples[sample];
+    struct label_context context = {
+        .classes = classes, .n_classes = n_classes, .width = width, .height = height};
+    struct sl_truth truth = {0, NULL};
+    if (!classes && (dataset->format == SL_DATASET_VOC || dataset->format == SL_DATASET_COCO))
+        return sl_error_set(error, -ENOTSUP,
+                            "%s: its labels name their classes, and no model says which those are",
+                            s->picture);
+    truth.rows = calloc(MOST_LABELS, sizeof(*truth.rows));
+    int status = truth.rows ? read_labels(dataset, s, &context, &truth, error)
+                            : sl_error_set(error, -ENOMEM, "out of memory");
     if (status < 0)
         sl_truth_free(&truth);
     else

@@ -180,9 +180,10 @@ static int judge(struct run *run, const struct sl_picture *picture, const struct
                           truth->count, error);
 }
 
-static int one_sample(struct run *run, const struct sl_sample *sample, struct sl_evaluation *out,
-                      struct sl_error *error)
+static int one_sample(struct run *run, const struct sl_dataset *dataset, uint32_t index,
+                      struct sl_evaluation *out, struct sl_error *error)
 {
+    const struct sl_sample *sample = &dataset->samples[index];
     struct sl_picture picture;
     struct sl_truth truth = {0, NULL};
     struct sl_registration moved = {0};
@@ -191,8 +192,8 @@ static int one_sample(struct run *run, const struct sl_sample *sample, struct sl
     if (status == 0)
         status = set_reference(run, sample, error);
     if (status == 0)
-        status = sl_dataset_truth(sample, run->model->n_classes, picture.width, picture.height,
-                                  &truth, error);
+        status = sl_dataset_truth(dataset, index, run->model->classes, run->model->n_classes,
+                                  picture.width, picture.height, &truth, error);
     if (status == 0 && (run->options->jitter_px > 0 || run->options->jitter_deg > 0))
         status = move_picture(run, &picture, &truth, &moved, error);
     if (status == 0)
@@ -255,7 +256,7 @@ int sl_evaluate(const struct sl_model *model, const struct sl_dataset *dataset,
     memset(out, 0, sizeof(*out));
     int status = open_run(run, out, error);
     while (status == 0 && out->pictures < total) {
-        status = one_sample(run, &dataset->samples[out->pictures], out, error);
+        status = one_sample(run, dataset, out->pictures, out, error);
         out->pictures++;
         if (options->progress)
             options->progress(options->ctx, options->what, out->pictures, total);

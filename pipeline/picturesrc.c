@@ -63,7 +63,8 @@ static gboolean start(GstBaseSrc *base)
     SightlinePictureSrc *self = SIGHTLINE_PICTURE_SRC(base);
     struct sl_error error = {""};
     self->part = 0;
-    if (self->location && sl_dataset_open(self->location, &self->dataset, &error) == 0 &&
+    if (self->location &&
+        sl_dataset_open(self->location, SL_DATASET_ANY, &self->dataset, &error) == 0 &&
         sl_jpeg_new(&self->jpeg, &error) == 0)
         return TRUE;
     GST_ELEMENT_ERROR(self, RESOURCE, NOT_FOUND,
@@ -91,21 +92,22 @@ static GstBuffer *read_buffer(const char *path, struct sl_error *error)
 }
 
 // The truth is known where there is a label file and the picture's size can be read.
-static void add_truth(SightlinePictureSrc *self, const struct sl_sample *sample, GstBuffer *buffer,
+static void add_truth(SightlinePictureSrc *self, guint index, GstBuffer *buffer,
                       SightlinePartMeta *meta)
 {
     struct sl_truth truth;
     struct sl_error error = {""};
     GstMapInfo map;
     uint32_t width = 0, height = 0;
-    if (!sample->labels || !gst_buffer_map(buffer, &map, GST_MAP_READ))
+    if (!self->dataset.samples[index].labels || !gst_buffer_map(buffer, &map, GST_MAP_READ))
         return;
     const gboolean sized =
         sl_jpeg_size(self->jpeg, map.data, map.size, &width, &height, &error) == 0;
     gst_buffer_unmap(buffer, &map);
     if (!sized)
         return;
-    if (sl_dataset_truth(sample, SL_MAX_CLASSES, width, height, &truth, &error) < 0) {
+    if (sl_dataset_truth(&self->dataset, index, NULL, SL_MAX_CLASSES, width, height, &truth,
+                         &error) < 0) {
         GST_ELEMENT_WARNING(self, STREAM, FAILED, ("%s", error.message), (NULL));
         return;
     }
@@ -121,7 +123,7 @@ static void describe(SightlinePictureSrc *self, guint index, GstBuffer *buffer)
     SightlinePartMeta *meta = sightline_buffer_add_part_meta(buffer);
     struct sl_error error = {""};
     g_strlcpy(meta->part_id, sample->name, sizeof(meta->part_id));
-    add_truth(self, sample, buffer, meta);
+    add_truth(self, index, buffer, meta);
     if (!sample->reference)
         return;
     meta->reference = read_buffer(sample->reference, &error);

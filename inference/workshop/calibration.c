@@ -76,7 +76,7 @@ static int open_plain(const char *path, struct sl_dataset *out, struct sl_error 
 
 static int open_pictures(const char *path, struct sl_dataset *out, struct sl_error *error)
 {
-    const int status = sl_dataset_open(path, out, error);
+    const int status = sl_dataset_open(path, SL_DATASET_ANY, out, error);
     return status == -ENOENT ? open_plain(path, out, error) : status;
 }
 

@@ -125,7 +125,7 @@ int main(int argc, char **argv)
     char folder[1024];
     snprintf(folder, sizeof(folder), "%s/data/deeppcb/test",
              shared ? shared : SL_SOURCE_DIR "/../shared");
-    if (sl_dataset_open(folder, &dataset, &error) != 0) {
+    if (sl_dataset_open(folder, SL_DATASET_ANY, &dataset, &error) != 0) {
         printf("skipped: %s\n", error.message);
         return 77;
     }

@@ -80,7 +80,7 @@ static void deeppcb_is_recognised(void **state)
     file("a9_test.jpg", "");
     file("notes.txt", "");
     file(".hidden_test.jpg", "");
-    assert_int_equal(sl_dataset_open(root, &d, NULL), 0);
+    assert_int_equal(sl_dataset_open(root, SL_DATASET_ANY, &d, NULL), 0);
     assert_int_equal(d.count, 3);
     assert_string_equal(d.samples[0].name, "a9"); // numbers in their order
     assert_string_equal(d.samples[1].name, "a10");
@@ -103,9 +103,9 @@ static void yolo_is_recognised(void **state)
     file("images/x.jpg", "");
     file("images/y.jpg", "");
     file("labels/x.txt", "1 0.5 0.25 0.5 0.1\n\n0 0.5 0.5 1 1\r\n");
-    assert_int_equal(sl_dataset_open(root, &d, NULL), 0);
+    assert_int_equal(sl_dataset_open(root, SL_DATASET_ANY, &d, NULL), 0);
     assert_int_equal(d.count, 2);
-    assert_int_equal(sl_dataset_truth(&d.samples[0], 2, 200, 100, &t, NULL), 0);
+    assert_int_equal(sl_dataset_truth(&d, 0, NULL, 2, 200, 100, &t, NULL), 0);
     assert_int_equal(t.count, 2);
     assert_float_equal(t.rows[0].box.x1, 50, 1e-3);
     assert_float_equal(t.rows[0].box.y1, 20, 1e-3);
@@ -116,7 +116,7 @@ static void yolo_is_recognised(void **state)
     assert_float_equal(t.rows[1].box.x2, 200, 1e-3);
     sl_truth_free(&t);
     // In this layout a picture without labels is one without objects.
-    assert_int_equal(sl_dataset_truth(&d.samples[1], 2, 200, 100, &t, NULL), 0);
+    assert_int_equal(sl_dataset_truth(&d, 1, NULL, 2, 200, 100, &t, NULL), 0);
     assert_int_equal(t.count, 0);
     sl_truth_free(&t);
     sl_dataset_close(&d);
@@ -128,8 +128,8 @@ static int truth_of(const char *text, struct sl_truth *t, struct sl_error *error
     struct sl_dataset d;
     file("b_test.jpg", "");
     file("b.txt", text);
-    assert_int_equal(sl_dataset_open(root, &d, NULL), 0);
-    const int status = sl_dataset_truth(&d.samples[0], 6, 640, 640, t, error);
+    assert_int_equal(sl_dataset_open(root, SL_DATASET_ANY, &d, NULL), 0);
+    const int status = sl_dataset_truth(&d, 0, NULL, 6, 640, 640, t, error);
     sl_dataset_close(&d);
     return status;
 }
@@ -159,8 +159,8 @@ static void a_folder_called_labels_is_no_other_layout(void **state)
     file("labels/p_temp.jpg", "");
     file("labels/p.txt", "10 20 30 40 6\n");
     in_root(path, "labels");
-    assert_int_equal(sl_dataset_open(path, &d, NULL), 0);
-    assert_int_equal(sl_dataset_truth(&d.samples[0], 6, 640, 640, &t, NULL), 0);
+    assert_int_equal(sl_dataset_open(path, SL_DATASET_ANY, &d, NULL), 0);
+    assert_int_equal(sl_dataset_truth(&d, 0, NULL, 6, 640, 640, &t, NULL), 0);
     assert_int_equal(t.rows[0].box.class_id, 5);
     assert_float_equal(t.rows[0].box.x1, 10, 0);
     sl_truth_free(&t);
@@ -206,18 +206,19 @@ static void missing_and_empty_folders_are_refused(void **state)
 {
     (void)state;
     struct sl_error error = {""};
-    struct sl_dataset d = {5, NULL};
+    struct sl_dataset d = {.count = 5};
     char path[160];
     in_root(path, "absent");
-    assert_int_equal(sl_dataset_open(path, &d, &error), -ENOENT);
+    assert_int_equal(sl_dataset_open(path, SL_DATASET_ANY, &d, &error), -ENOENT);
     assert_non_null(strstr(error.message, path));
-    assert_int_equal(sl_dataset_open(root, &d, &error), -ENOENT);
+    assert_int_equal(sl_dataset_open(root, SL_DATASET_ANY, &d, &error), -ENOENT);
     assert_non_null(strstr(error.message, "_test.jpg"));
     file("notes.txt", "");
     in_root(path, "notes.txt");
-    assert_int_equal(sl_dataset_open(path, &d, &error), -ENOENT);
+    assert_int_equal(sl_dataset_open(path, SL_DATASET_ANY, &d, &error), -EINVAL);
+    assert_non_null(strstr(error.message, "notes.txt:1: expected a value"));
     folder("images");
-    assert_int_equal(sl_dataset_open(root, &d, &error), -ENOENT);
+    assert_int_equal(sl_dataset_open(root, SL_DATASET_ANY, &d, &error), -ENOENT);
     assert_int_equal(d.count, 5);
 }
 

@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
-"""`sightline eval` on the shipped model's golden pictures, and what it refuses. Usage: test_eval.py SIGHTLINE MODEL"""
+"""`sightline eval` on the shipped model's golden pictures, and what it refuses. Usage: test_eval.py SIGHTLINE MODEL
+
+With the shared data also on COCO pictures, whose labels are written in every layout."""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
 
-SIGHTLINE, MODEL = sys.argv[1], pathlib.Path(sys.argv[2])
+import coco_models
+
+SIGHTLINE, MODEL = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
+SHARED = pathlib.Path(os.environ.get("SIGHTLINE_SHARED", MODEL.parents[2].parent / "shared"))
 KEYS = {"map", "map50", "f1", "precision", "recall", "pictures", "per_class", "registration_ms", "ms_per_picture"}
 
 
@@ -58,6 +64,73 @@ def compares(folder):
         assert 0 < low <= found["map"] <= high <= 1, found
 
 
+def size_of(jpeg):
+    """Width and height, from the frame header."""
+    at = 2
+    while not 0xC0 <= jpeg[at + 1] <= 0xC3:
+        at += 2 + int.from_bytes(jpeg[at + 2:at + 4], "big")
+    return int.from_bytes(jpeg[at + 7:at + 9], "big"), int.from_bytes(jpeg[at + 5:at + 7], "big")
+
+
+def write_layouts(folder, pictures):
+    """The same labels as YOLO's, COCO's and Pascal VOC's; returns the three datasets."""
+    yolo, coco, voc = folder / "yolo", folder / "coco", folder / "voc"
+    for place in (yolo / "images", yolo / "labels", coco / "annotations", coco / "val", voc / "JPEGImages",
+                  voc / "Annotations"):
+        place.mkdir(parents=True)
+    names = [name.replace("-", " ").title() for name in coco_models.CLASSES]
+    file = {"images": [], "annotations": [], "categories": [{"id": i + 100, "name": n} for i, n in enumerate(names)]}
+    for number, picture in enumerate(pictures):
+        width, height = size_of(picture.read_bytes())
+        for place in (yolo / "images", coco / "val", voc / "JPEGImages"):
+            (place / picture.name).symlink_to(picture)
+        text = (picture.parents[1] / "labels" / (picture.stem + ".txt")).read_text()
+        (yolo / "labels" / (picture.stem + ".txt")).write_text(text)
+        file["images"].append({"id": number, "file_name": picture.name, "width": width, "height": height})
+        objects = ""
+        for row in text.splitlines():
+            c, x, y, w, h = int(row.split()[0]), *map(float, row.split()[1:5])
+            box = [(x - w / 2) * width, (y - h / 2) * height, w * width, h * height]
+            file["annotations"].append({"image_id": number, "category_id": c + 100, "bbox": box, "iscrowd": 0})
+            objects += (f"<object><name>{names[c].lower()}</name><bndbox><xmin>{box[0] + 1}</xmin><ymin>{box[1] + 1}"
+                        f"</ymin><xmax>{box[0] + box[2]}</xmax><ymax>{box[1] + box[3]}</ymax></bndbox></object>")
+        (voc / "Annotations" / (picture.stem + ".xml")).write_text(
+            f"<annotation><size><width>{width}</width><height>{height}</height></size>{objects}</annotation>")
+    (coco / "annotations" / "instances_val.json").write_text(json.dumps(file))
+    return yolo, coco, voc
+
+
+def layouts_agree(folder):
+    """One set of labels gives one result, whatever the layout."""
+    pictures = sorted((SHARED / "data/coco64/images").glob("*.jpg"))[:6]
+    if not pictures:
+        print("the shared data is absent: COCO's, VOC's and YOLO's layout were not compared")
+        return
+    model = coco_models.make(str(SHARED), "fastestdet", str(folder / "fastestdet"))
+    found = []
+    for dataset in write_layouts(folder, pictures):
+        result = evaluate("--model", model, "--dataset", dataset, "--json", "--metric", "coco")
+        assert result.returncode == 0, result.stderr
+        found.append(json.loads(result.stdout))
+        assert found[-1]["truths"] > 10 and found[-1]["map50"] > 0.1, found[-1]
+    assert found[0]["map"] == found[1]["map"] == found[2]["map"], [f["map"] for f in found]
+    voc = evaluate("--model", model, "--dataset", folder / "voc", "--json")
+    assert json.loads(voc.stdout)["metric"] == "voc", voc
+    file = folder / "coco/annotations/instances_val.json"
+    by_path = evaluate("--model", model, "--dataset", file, "--json")
+    assert json.loads(by_path.stdout)["map"] == found[1]["map"], by_path
+    (folder / "coco/annotations/instances_train.json").write_text("{}")
+    refused(1, "2 files of annotations", "--model", model, "--dataset", folder / "coco")
+    refused(1, "no 'images'", "--model", model, "--dataset", folder / "coco/annotations/instances_train.json")
+    text = file.read_text()
+    file.write_text(text.replace(pictures[0].name, "../" + pictures[0].name))
+    refused(1, "expected a path below the dataset", "--model", model, "--dataset", file)
+    file.write_text(text.replace(pictures[0].name, "absent.jpg"))
+    refused(1, "neither beside it nor in images/", "--model", model, "--dataset", file)
+    refused(1, "no Annotations/NAME.xml", "--model", model, "--dataset", folder / "yolo", "--format", "voc")
+    refused(2, "--format: expected deeppcb, voc, coco or yolo", "--model", model, "--dataset", file, "--format", "png")
+
+
 def refused(status, says, *arguments):
     result = evaluate(*arguments)
     assert result.returncode == status, (arguments, result)
@@ -104,6 +177,8 @@ def main():
         measures(folder)
         compares(folder)
         refuses(folder)
+    with tempfile.TemporaryDirectory() as name:
+        layouts_agree(pathlib.Path(name))
     print("eval measures and refuses as it should")
 
 

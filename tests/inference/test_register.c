@@ -480,7 +480,7 @@ static void real_boards_are_found(void **state)
 {
     struct sl_dataset boards;
     struct outcome o;
-    if (sl_dataset_open(shared_boards(), &boards, NULL) < 0) {
+    if (sl_dataset_open(shared_boards(), SL_DATASET_ANY, &boards, NULL) < 0) {
         print_message("no pictures in %s\n", shared_boards());
         skip();
     }
@@ -501,7 +501,7 @@ static int bench(void)
     static const double jitters[][2] = {{0, 0}, {5, 0.5}, {20, 2}, {40, 5}};
     struct sl_dataset boards;
     void *state = NULL;
-    if (sl_dataset_open(shared_boards(), &boards, NULL) < 0) {
+    if (sl_dataset_open(shared_boards(), SL_DATASET_ANY, &boards, NULL) < 0) {
         fprintf(stderr, "no pictures in %s\n", shared_boards());
         return 77;
     }
