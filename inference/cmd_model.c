@@ -228,6 +228,7 @@ static const struct {
 } actions[] = {
     {"info", "Show what a model is made of", info},
 #ifdef SIGHTLINE_WORKSHOP
+    {"prune", "Make a smaller model by taking channels out", workshop_command_prune},
     {"quantize", "Make an INT8 model of a float one", workshop_command_quantize},
 #endif
 };

@@ -131,7 +131,7 @@ static int read_input(struct loader *l, const struct sl_sample *sample, uint64_t
         status = read_picture(l, sample->picture, grey, 0, &picture, error);
     if (status == 0)
         status = sl_detector_prepare(l->detector, &picture, &tensor, error);
-    if (status == -ERANGE)
+    if (status == -ERANGE || status == -ENODATA) // moved too far, or blank
         return 0;
     if (status < 0)
         return status;

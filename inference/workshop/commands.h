@@ -2,6 +2,7 @@
 #ifndef SL_INFERENCE_WORKSHOP_COMMANDS_H
 #define SL_INFERENCE_WORKSHOP_COMMANDS_H
 
+int workshop_command_prune(int argc, char **argv);
 int workshop_command_quantize(int argc, char **argv);
 
 #endif

@@ -80,3 +80,23 @@ int linear_inverse_factor(const float *h, size_t k, float ridge, float *u, struc
     free(a);
     return status;
 }
+
+int linear_invert_small(double *a, size_t k)
+{
+    if (LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', (int)k, a, (int)k) != 0 ||
+        LAPACKE_dpotri(LAPACK_COL_MAJOR, 'L', (int)k, a, (int)k) != 0)
+        return -EDOM;
+    for (size_t i = 0; i < k; i++) // the other triangle
+        for (size_t j = 0; j < i; j++)
+            a[i * k + j] = a[j * k + i];
+    return 0;
+}
+
+int linear_inverse(const float *h, size_t k, float ridge, double *inverse, struct sl_error *error)
+{
+    for (size_t i = 0; i < k * k; i++)
+        inverse[i] = (double)h[i];
+    for (size_t i = 0; i < k; i++)
+        inverse[i * k + i] += (double)ridge;
+    return linear_invert_small(inverse, k) == 0 ? 0 : refuse(error, k);
+}

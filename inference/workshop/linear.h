@@ -25,4 +25,10 @@ int linear_solve(const float *h, size_t k, float ridge, const float *c, size_t m
 // NeurIPS 2022; Frantar et al., "GPTQ", ICLR 2023).
 int linear_inverse_factor(const float *h, size_t k, float ridge, float *u, struct sl_error *error);
 
+// inverse [k][k] of h + ridge I. -EDOM as above.
+int linear_inverse(const float *h, size_t k, float ridge, double *inverse, struct sl_error *error);
+
+// Inverts a symmetric positive definite matrix in place; -EDOM if it is not.
+int linear_invert_small(double *a, size_t k);
+
 #endif

@@ -1,6 +1,8 @@
 // How much of the network's error comes from each layer, and which ones had better stay in float.
 #include "inference/workshop/quantize_impl.h"
 
+#include "inference/workshop/output_error.h"
+
 #include "accel/tensor.h"
 
 #include <errno.h>
@@ -10,63 +12,7 @@
 
 // A layer stays in float if it alone makes OUTLIER times the mean layer's error, and all that do
 // have no more than one part in MACS_SHARE of the multiply-accumulates.
-enum { MOST_PICTURES = 4, OUTLIER = 5, MACS_SHARE = 10 };
-
-// The outputs of the float network on the first pictures.
-struct outputs {
-    struct plan *plan;
-    uint32_t count; // of outputs
-    float **exact;  // [picture * count + output]
-    double error;
-    bool reference; // being collected
-};
-
-// A channel's error counts in proportion to its own size, but not below what is usual: channels
-// that are nearly always 0 do not matter.
-static double relative_error(const struct sl_tensor *t, const float *exact, const float *found)
-{
-    const uint32_t axis = t->rank == 4 ? 1 : t->rank - 1;
-    const uint64_t channels = t->rank ? (uint64_t)t->dims[axis] : 1;
-    const uint64_t inner = t->rank ? (uint64_t)sl_dims_product(t, axis + 1, t->rank) : 1;
-    const uint64_t total = (uint64_t)sl_elements(t), outer = total / (channels * inner);
-    double logs = 0, sum = 0;
-    double *size = calloc(2 * channels, sizeof(*size)), *noise = size ? size + channels : NULL;
-    if (!size)
-        return 0;
-    for (uint64_t o = 0; o < outer; o++)
-        for (uint64_t c = 0; c < channels; c++)
-            for (uint64_t k = 0; k < inner; k++) {
-                const uint64_t at = (o * channels + c) * inner + k;
-                const double e = (double)(exact[at] - found[at]);
-                size[c] += (double)(exact[at] * exact[at]);
-                noise[c] += e * e;
-            }
-    for (uint64_t c = 0; c < channels; c++)
-        logs += log(size[c] + 1e-20) / (double)channels;
-    for (uint64_t c = 0; c < channels; c++)
-        sum += noise[c] / (size[c] + 0.1 * exp(logs)) / (double)channels;
-    free(size);
-    return sum;
-}
-
-static int see(void *ctx, uint32_t picture, const float *const *values, struct sl_error *error)
-{
-    struct outputs *o = ctx;
-    const struct graph *g = o->plan->graph;
-    for (uint32_t i = 0; i < o->count; i++) {
-        const struct sl_tensor *t = &g->tensors[g->outputs[i]];
-        float **exact = &o->exact[picture * o->count + i];
-        if (!o->reference) {
-            o->error += relative_error(t, *exact, values[i]);
-            continue;
-        }
-        *exact = malloc(t->bytes);
-        if (!*exact)
-            return sl_error_set(error, -ENOMEM, "out of memory");
-        memcpy(*exact, values[i], t->bytes);
-    }
-    return 0;
-}
+enum { OUTLIER = 5, MACS_SHARE = 10 };
 
 static int add_rounding(struct plan *plan, struct graph *g, uint32_t tensor, uint32_t *out,
                         struct sl_error *error)
@@ -149,40 +95,32 @@ static int quantise_one(struct plan *plan, uint32_t node, struct graph *out, str
     return status;
 }
 
-static int measure_layer(struct plan *plan, uint32_t node, const struct calibration *few,
-                         struct outputs *o, struct sl_error *error)
+static int measure_layer(struct plan *plan, uint32_t node, struct output_error *outputs,
+                         struct sl_error *error)
 {
     struct graph one;
+    double found = 0;
     int status = quantise_one(plan, node, &one, error);
     if (status < 0)
         return status;
-    o->error = 0;
-    status =
-        calibration_run(&one, few, plan->graph->outputs, plan->graph->n_outputs, see, o, error);
+    status = output_error_of(outputs, &one, &found, error);
     graph_free(&one);
-    plan->report->layers[plan->layer[node]].sensitivity = (float)o->error;
+    plan->report->layers[plan->layer[node]].sensitivity = (float)found;
     return status;
 }
 
 static int measure_all(struct plan *plan, struct sl_error *error)
 {
     const struct graph *g = plan->graph;
-    struct calibration few = *plan->calibration;
-    few.count = few.count < MOST_PICTURES ? few.count : MOST_PICTURES;
-    struct outputs o = {.plan = plan, .count = g->n_outputs, .reference = true};
-    o.exact = calloc((uint64_t)few.count * o.count, sizeof(*o.exact));
-    int status = o.exact ? calibration_run(g, &few, g->outputs, g->n_outputs, see, &o, error)
-                         : sl_error_set(error, -ENOMEM, "out of memory");
-    o.reference = false;
+    struct output_error outputs;
+    int status = output_error_begin(g, plan->calibration, NULL, &outputs, error);
     for (uint32_t n = 0; n < g->n_nodes && status == 0; n++) {
         if (plan->layer[n] != UINT32_MAX)
-            status = measure_layer(plan, n, &few, &o, error);
+            status = measure_layer(plan, n, &outputs, error);
         if (plan->options->progress)
             plan->options->progress(plan->options->ctx, "measuring layers", n + 1, g->n_nodes);
     }
-    for (uint32_t i = 0; o.exact && i < few.count * o.count; i++)
-        free(o.exact[i]);
-    free(o.exact);
+    output_error_end(&outputs);
     double total = 1e-30;
     for (uint32_t i = 0; i < plan->report->n_layers; i++)
         total += (double)plan->report->layers[i].sensitivity;

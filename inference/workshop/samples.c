@@ -73,6 +73,53 @@ static uint32_t picture_of(uint32_t index, uint32_t pictures, uint32_t kept)
     return index < kept ? index + index / 3 : 4 * (index - kept) + 3;
 }
 
+// Positions of one picture's output: all of them, or at random.
+struct drawer {
+    const struct walk *walk;
+    const struct reader *reader;
+    int64_t each;
+    uint64_t state;
+    double *sums; // of what the positions count, up to each; NULL: all alike
+};
+
+// Half of what a position counts is the same for all.
+static void begin_picture(struct drawer *d, uint32_t picture)
+{
+    const int64_t height = side(d->reader->y, 0), width = side(d->reader->y, 1);
+    double sum = 0;
+    for (int64_t i = 0; d->sums && i < d->reader->positions; i++) {
+        sum += 1 + (double)attention_at(d->walk->attention, picture, i / width, i % width, height,
+                                        width);
+        d->sums[i] = sum;
+    }
+}
+
+static int64_t draw(struct drawer *d, int64_t k)
+{
+    const int64_t positions = d->reader->positions;
+    if (!d->sums)
+        return d->each == positions ? k : (int64_t)(random_next(&d->state) % (uint64_t)positions);
+    const double at = (double)(random_next(&d->state) >> 11) * 0x1p-53 * d->sums[positions - 1];
+    int64_t low = 0, high = positions - 1;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (d->sums[middle] > at)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static int begin_drawing(struct drawer *d, struct sl_error *error)
+{
+    const struct attention *attention = d->walk->attention;
+    if (!attention || !attention->maps || d->reader->y->rank != 4)
+        return 0;
+    d->sums = malloc((uint64_t)d->reader->positions * sizeof(*d->sums) + 1);
+    return d->sums ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
+}
+
 int samples_take(const struct walk *walk, uint32_t node, uint32_t group, uint32_t at_least,
                  struct samples *out, struct sl_error *error)
 {
@@ -81,25 +128,26 @@ int samples_take(const struct walk *walk, uint32_t node, uint32_t group, uint32_
     const struct reader r = open_reader(walk->exact, n, group);
     const uint32_t pictures = walk->calibration->count, held = pictures >= 8 ? pictures / 4 : 0;
     int64_t each = ((int64_t)at_least + pictures - 1) / pictures;
-    uint64_t state = 1;
     if (each > r.positions)
         each = r.positions;
+    struct drawer drawer = {.walk = walk, .reader = &r, .each = each, .state = 1};
     struct samples s = {.k = r.k, .rows = (uint32_t)each * pictures, .held = (uint32_t)each * held};
     s.exact = malloc((uint64_t)s.rows * s.k * sizeof(*s.exact) + 1);
     s.changed = malloc((uint64_t)s.rows * s.k * sizeof(*s.changed) + 1);
-    if (!s.exact || !s.changed) {
+    if (!s.exact || !s.changed || begin_drawing(&drawer, error) < 0) {
         samples_free(&s);
         return sl_error_set(error, -ENOMEM, "out of memory");
     }
     for (uint32_t i = 0, row = 0; i < pictures; i++) {
         const uint32_t p = picture_of(i, pictures, pictures - held);
+        begin_picture(&drawer, p);
         for (int64_t k = 0; k < each; k++, row++) {
-            const int64_t at =
-                each == r.positions ? k : (int64_t)(random_next(&state) % (uint64_t)r.positions);
+            const int64_t at = draw(&drawer, k);
             read_row(&r, v->exact[p], at, s.exact + (uint64_t)row * s.k);
             read_row(&r, v->changed[p], at, s.changed + (uint64_t)row * s.k);
         }
     }
+    free(drawer.sums);
     *out = s;
     return 0;
 }

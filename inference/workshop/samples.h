@@ -12,6 +12,8 @@ struct samples {
     float *exact, *changed; // [rows][k]
 };
 
+// With attention (walk.h), half of them by it.
+//
 // For group `group` of the node. `at_least` rows if the pictures have as many positions. Inputs
 // that the kernel reads beyond the edge are 0. The two graphs' inputs must have the same dims.
 int samples_take(const struct walk *walk, uint32_t node, uint32_t group, uint32_t at_least,

@@ -6,7 +6,7 @@
 #ifndef SL_INFERENCE_WORKSHOP_WALK_H
 #define SL_INFERENCE_WORKSHOP_WALK_H
 
-#include "inference/workshop/calibration.h"
+#include "inference/workshop/attention.h"
 
 #include <stdbool.h>
 
@@ -27,6 +27,7 @@ struct walk {
     int (*before)(void *ctx, struct walk *walk, uint32_t node, struct sl_error *error);
     int (*after)(void *ctx, struct walk *walk, uint32_t node, struct sl_error *error);
     void *ctx;
+    const struct attention *attention; // which positions samples come from; NULL: all alike
     bool single; // no changes: `changed` is not computed (and may be NULL)
 };
 

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""`sightline model prune` on the unpruned circuit board model: what it makes, and what it refuses.
+
+Usage: test_prune.py SIGHTLINE MODEL. Skips without the shared data."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+SIGHTLINE, MODEL = sys.argv[1], pathlib.Path(sys.argv[2])
+SHARED = pathlib.Path(os.environ.get("SIGHTLINE_SHARED", MODEL.parents[2].parent / "shared"))
+PICTURES = SHARED / "data/deeppcb/train"
+
+
+def run(*arguments):
+    return subprocess.run([SIGHTLINE, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def prune(out, *arguments):
+    return run("model", "prune", MODEL, "--calibration", PICTURES, "--pictures", 8, "--out", out, *arguments)
+
+
+def check_onnx(path):
+    try:
+        import onnx
+    except ImportError:
+        print("python3-onnx is not installed: the file was not given to the ONNX checker")
+        return
+    onnx.checker.check_model(onnx.load(str(path)), full_check=True)
+
+
+def mean_ap(model):
+    done = run("eval", "--model", model, "--dataset", SHARED / "data/deeppcb/test", "--limit", 12, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["map"]
+
+
+def agrees_with_onnx_runtime(model):
+    if not os.environ.get("SIGHTLINE_ONNXRUNTIME"):
+        print("ONNX Runtime is not there: outputs were not compared with its")
+        return
+    done = run("bench", "--model", model, "--against", "onnxruntime", "--seconds", 0.1, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outputs_equal"], done.stdout
+
+
+def makes_a_model(folder):
+    out = folder / "small"
+    done = prune(out, "--target-macs", "80%", "--granule", 4, "--json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert 0.7 < made["macs"] / made["macs_before"] <= 0.8, made
+    assert all(layer["outputs"] % 4 == 0 for layer in made["layers"] if "whole_for" not in layer), made
+    assert {layer["name"] for layer in made["layers"] if "whole_for" in layer} == {"cls_logits", "box_ltrb"}, made
+    check_onnx(out / "model.onnx")
+    info = json.loads(run("model", "info", out, "--json").stdout)
+    assert info["macs"] == made["macs"] and info["unpruned_macs"] == made["macs_before"], info
+    assert mean_ap(out) > mean_ap(MODEL) - 0.03
+    agrees_with_onnx_runtime(out)
+    naive = folder / "naive"
+    done = prune(naive, "--target-macs", "80%", "--granule", 4, "--importance", "magnitude", "--no-refit", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["output_snr_db"] + 6 < made["output_snr_db"], (done.stdout, made)
+
+
+def follows_measured_time(folder):
+    profile = folder / "profile.json"
+    done = run("bench", "--model", MODEL, "--seconds", 0.1, "--profile", "--json")
+    assert done.returncode == 0, done.stderr
+    profile.write_text(done.stdout)
+    done = prune(folder / "fast", "--target-time", "80%", "--profile", profile, "--no-refit", "--importance",
+                 "magnitude", "--json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert made["us"] <= 0.8 * made["us_before"], made
+
+
+def refused(status, says, out, *arguments):
+    done = prune(out, *arguments)
+    assert done.returncode == status, (arguments, done)
+    assert says in done.stderr, (says, done.stderr)
+    assert not list(out.parent.glob(out.name + "*")), "nothing may stay"
+
+
+def refuses(folder):
+    out = folder / "none"
+    refused(2, "--target-macs", out, "--target-macs", "150%")
+    refused(2, "expected: MODEL", out)
+    refused(2, "--granule", out, "--target-macs", "50%", "--granule", "0")
+    refused(1, "is the most", out, "--target-macs", "1%", "--importance", "magnitude", "--no-refit")
+    bad = folder / "bad.json"
+    bad.write_text("{}")
+    refused(1, "no times of nodes", out, "--target-time", "50%", "--profile", bad)
+    refused(2, "--profile", out, "--target-time", "50%")
+    quantised = run("model", "prune", MODEL.parent / "pcb", "--target-macs", "50%", "--calibration", PICTURES,
+                    "--pictures", 8, "--out", out)
+    assert quantised.returncode == 1 and "quantised already" in quantised.stderr, quantised
+
+
+def main():
+    if not PICTURES.is_dir():
+        print(f"skipped: {PICTURES} is absent")
+        return 77
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        refuses(folder)
+        follows_measured_time(folder)
+        makes_a_model(folder)
+    return 0
+
+
+sys.exit(main())
