@@ -71,8 +71,8 @@ class Help(unittest.TestCase):
         for verb in VERBS:
             with self.subTest(verb=verb):
                 listed = long_options(tool(verb, "--help").stdout)
-                if verb == "bench":
-                    listed |= long_options(tool(verb, "--pipeline", "--help").stdout)
+                for mode in ("--pipeline", "--ledger") if verb == "bench" else ():
+                    listed |= long_options(tool(verb, mode, "--help").stdout)
                 for action in ACTIONS.get(verb, []):
                     listed |= long_options(tool(verb, action, "--help").stdout)
                 self.assertEqual(listed, manual(f"sightline-{verb}.1"))
