@@ -126,9 +126,22 @@ static int check_path(struct check *check, const char *key, char **path, mode_t 
     return 0;
 }
 
+// A file with a secret: nobody else may read it.
+static int check_secret(struct check *check, const char *key, char **path)
+{
+    struct stat st;
+    int status = check_path(check, key, path, S_IFREG);
+    if (!status && *path && stat(*path, &st) == 0 && (st.st_mode & 077)) {
+        return fail(check, key,
+                    "expected a file for its owner alone (mode 0600), found '%s' with mode %04o",
+                    *path, (unsigned)(st.st_mode & 07777));
+    }
+    return status;
+}
+
 static int check_password(struct check *check, struct sl_config_broker *broker)
 {
-    int status = check_path(check, "broker.password_file", &broker->password_file, S_IFREG);
+    int status = check_secret(check, "broker.password_file", &broker->password_file);
     if (status || !broker->password_file) {
         return status;
     }
@@ -137,13 +150,43 @@ static int check_password(struct check *check, struct sl_config_broker *broker)
                     "expected a name beside the password_file, found "
                     "no such key");
     }
-    struct stat st;
-    if (stat(broker->password_file, &st) == 0 && (st.st_mode & 077)) {
-        return fail(check, "broker.password_file",
-                    "expected a file for its owner alone (mode 0600), found '%s' with mode %04o",
-                    broker->password_file, (unsigned)(st.st_mode & 07777));
+    return 0;
+}
+
+static int check_psk(struct check *check, struct sl_config_broker *broker)
+{
+    int status = check_secret(check, "broker.psk_file", &broker->psk_file);
+    if (status) {
+        return status;
+    }
+    if (!broker->psk_identity != !broker->psk_file) {
+        return fail(check, broker->psk_file ? "broker.psk_identity" : "broker.psk_file",
+                    "expected both psk_identity and psk_file, found one");
+    }
+    if (broker->psk_file && broker->ca_file) {
+        return fail(check, "broker.psk_file", "expected either psk_file or ca_file, found both");
     }
     return 0;
+}
+
+// A level of a Sparkplug topic: anything but what topics give a meaning.
+static int check_sparkplug_name(struct check *check, const char *key, const char *name)
+{
+    if (name && strpbrk(name, "/+#")) {
+        return fail(check, key, "expected a name without /, + and #, found '%s'", name);
+    }
+    return 0;
+}
+
+static int check_sparkplug(struct check *check, const struct sl_config_sparkplug *s)
+{
+    if (!s) {
+        return 0;
+    }
+    int status = check_sparkplug_name(check, "broker.sparkplug.group", s->group);
+    status = status ? status : check_sparkplug_name(check, "broker.sparkplug.node", s->node);
+    return status ? status
+                  : check_sparkplug_name(check, "broker.sparkplug.primary_host", s->primary_host);
 }
 
 static int check_tls(struct check *check, struct sl_config_broker *broker)
@@ -195,7 +238,7 @@ static void set_rate(double *rate, double value)
 static int finish_broker(struct check *check, struct sl_config_broker *broker)
 {
     if (broker->port == 0) {
-        broker->port = broker->ca_file ? DEFAULT_PORT_TLS : DEFAULT_PORT;
+        broker->port = broker->ca_file || broker->psk_file ? DEFAULT_PORT_TLS : DEFAULT_PORT;
     }
     set_number(&broker->keepalive_s, 15);
     set_number(&broker->queue, 1000);
@@ -211,7 +254,9 @@ static int finish_broker(struct check *check, struct sl_config_broker *broker)
                       broker->discovery);
     }
     status = status ? status : check_password(check, broker);
-    return status ? status : check_tls(check, broker);
+    status = status ? status : check_tls(check, broker);
+    status = status ? status : check_psk(check, broker);
+    return status ? status : check_sparkplug(check, broker->sparkplug);
 }
 
 // The service manager says where state belongs; anybody else has it beside the configuration.

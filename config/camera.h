@@ -111,15 +111,23 @@ struct sl_config_camera {
     struct sl_config_accelerator *accelerator; // NULL: model.backend alone
 };
 
+struct sl_config_sparkplug {
+    char *group, *node; // of the topics; node NULL: the client id
+    char *primary_host; // nothing is said while that host is offline; NULL: there is none
+};
+
 struct sl_config_broker {
     char *host;
     uint16_t port;
     char *username;
     char *password_file; // one line; must not be readable by others
     char *ca_file, *certificate_file, *key_file;
+    char *psk_identity,
+        *psk_file;   // TLS by a shared key: one line, hexadecimal, for its owner alone
     char *root;      // first levels of every topic; the camera's name is appended
     char *client_id; // NULL: sightline-<hostname>
     char *discovery; // Home Assistant's discovery prefix; NULL: it is told nothing
+    struct sl_config_sparkplug *sparkplug; // NULL: no edge node
     uint32_t keepalive_s;
     uint32_t queue; // verdicts between the cameras and the ledger's disk
 };

@@ -151,6 +151,16 @@ static const cyaml_schema_value_t camera_value = {
 #define BROKER_TEXT(key, max)                                                                      \
     CYAML_FIELD_STRING_PTR(#key, OPTIONAL_TEXT, struct sl_config_broker, key, 1, max)
 
+#define SPARKPLUG_TEXT(key, flags)                                                                 \
+    CYAML_FIELD_STRING_PTR(#key, flags, struct sl_config_sparkplug, key, 1, 64)
+
+static const cyaml_schema_field_t sparkplug_fields[] = {
+    SPARKPLUG_TEXT(group, TEXT),
+    SPARKPLUG_TEXT(node, OPTIONAL_TEXT),
+    SPARKPLUG_TEXT(primary_host, OPTIONAL_TEXT),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t broker_fields[] = {
     BROKER_TEXT(host, 253),
     CYAML_FIELD_UINT("port", OPTIONAL, struct sl_config_broker, port),
@@ -159,9 +169,13 @@ static const cyaml_schema_field_t broker_fields[] = {
     BROKER_TEXT(ca_file, 4095),
     BROKER_TEXT(certificate_file, 4095),
     BROKER_TEXT(key_file, 4095),
+    BROKER_TEXT(psk_identity, 128),
+    BROKER_TEXT(psk_file, 4095),
     BROKER_TEXT(root, 200),
     BROKER_TEXT(client_id, 64),
     BROKER_TEXT(discovery, 64),
+    CYAML_FIELD_MAPPING_PTR("sparkplug", OPTIONAL_TEXT, struct sl_config_broker, sparkplug,
+                            sparkplug_fields),
     CYAML_FIELD_UINT("keepalive_s", OPTIONAL, struct sl_config_broker, keepalive_s),
     CYAML_FIELD_UINT("queue", OPTIONAL, struct sl_config_broker, queue),
     CYAML_FIELD_END,

@@ -19,8 +19,8 @@
 #define BACKOFF_FIRST_MS   200u
 #define BACKOFF_MAX_MS     5000u
 #define MISC_MS            500 // how often libmosquitto looks at its keep-alive
-#define WILL_DELAY_S       3u
-#define SESSION_S          10u
+#define UNHEARD_MAX        3u  // attempts without a word, then the other version of MQTT
+#define RIVALS_NS          (60 * SECOND)
 #define GOODBYE_NS         (SECOND / 4)
 
 int64_t connection_now_ns(void)
@@ -56,9 +56,17 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int rc, int flags,
     (void)flags;
     (void)properties;
     struct connection *c = ctx;
+    c->unheard = 0;
+    if (rc == (c->v311 ? CONNACK_REFUSED_PROTOCOL_VERSION : MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION)) {
+        lose(c, "%s:%u: the broker does not take MQTT %s", c->broker->host, c->broker->port,
+             c->v311 ? "3.1.1" : "5");
+        c->v311 = !c->v311;
+        return;
+    }
     if (rc) {
         lose(c, "%s:%u: the broker refuses the connection: %s (0x%02X)", c->broker->host,
-             c->broker->port, mosquitto_reason_string(rc), (unsigned)rc);
+             c->broker->port, c->v311 ? mosquitto_connack_string(rc) : mosquitto_reason_string(rc),
+             (unsigned)rc);
         return;
     }
     c->up = true;
@@ -72,6 +80,9 @@ static void on_disconnect(struct mosquitto *mosq, void *ctx, int rc,
     (void)mosq;
     (void)properties;
     struct connection *c = ctx;
+    if (rc == MQTT_RC_SESSION_TAKEN_OVER) {
+        c->rivals_ns = connection_now_ns();
+    }
     if (rc >= 0x80) {
         lose(c, "%s:%u: the broker ends the connection: %s (0x%02X)", c->broker->host,
              c->broker->port, mosquitto_reason_string(rc), (unsigned)rc);
@@ -138,11 +149,16 @@ static void on_subscribe(struct mosquitto *mosq, void *ctx, int mid, int n, cons
 // The session must outlive that wait.
 static int set_will(struct connection *c)
 {
+    const struct connection_will *w = &c->will;
     mosquitto_property *properties = NULL;
-    int status =
-        mosquitto_property_add_int32(&properties, MQTT_PROP_WILL_DELAY_INTERVAL, WILL_DELAY_S);
+    int status = 0;
+    if (w->delay_s && !c->v311) {
+        status =
+            mosquitto_property_add_int32(&properties, MQTT_PROP_WILL_DELAY_INTERVAL, w->delay_s);
+    }
     if (!status) { // takes the properties over
-        status = mosquitto_will_set_v5(c->mosq, c->will_topic, 7, "offline", 1, true, properties);
+        status = mosquitto_will_set_v5(c->mosq, w->topic, (int)w->size, w->payload, 1, w->retain,
+                                       properties);
     }
     if (status) {
         mosquitto_property_free_all(&properties);
@@ -155,8 +171,11 @@ static int set_will(struct connection *c)
 static int set_session(struct connection *c)
 {
     mosquitto_property *properties = NULL;
+    if (c->v311 || !c->session_s) {
+        return 0;
+    }
     int status =
-        mosquitto_property_add_int32(&properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL, SESSION_S);
+        mosquitto_property_add_int32(&properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL, c->session_s);
     if (!status) {
         int refused = mosquitto_connect_bind_v5(c->mosq, c->broker->host, -1,
                                                 (int)c->broker->keepalive_s, NULL, properties);
@@ -175,7 +194,8 @@ static int configure(struct connection *c)
     mosquitto_publish_v5_callback_set(m, on_publish);
     mosquitto_message_v5_callback_set(m, on_message);
     mosquitto_subscribe_v5_callback_set(m, on_subscribe);
-    int status = mosquitto_int_option(m, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    int status = mosquitto_int_option(m, MOSQ_OPT_PROTOCOL_VERSION,
+                                      c->v311 ? MQTT_PROTOCOL_V311 : MQTT_PROTOCOL_V5);
     status = status ? status : mosquitto_int_option(m, MOSQ_OPT_TCP_NODELAY, 1);
     if (!status && b->username) {
         status = mosquitto_username_pw_set(m, b->username, c->password);
@@ -184,16 +204,24 @@ static int configure(struct connection *c)
         status = mosquitto_tls_set(m, b->ca_file, NULL, b->certificate_file, b->key_file, NULL);
         status = status ? status : mosquitto_tls_opts_set(m, 1, "tlsv1.2", NULL);
     }
-    if (!status && c->will_topic) {
+    if (!status && b->psk_identity) {
+        status = mosquitto_tls_psk_set(m, c->psk, b->psk_identity, NULL);
+        status = status ? status : mosquitto_tls_opts_set(m, 1, "tlsv1.2", NULL);
+    }
+    if (!status && c->will.topic) {
         status = set_will(c);
     }
-    return status || c->clean ? status : set_session(c);
+    return status ? status : set_session(c);
 }
 
 static void attempt(struct connection *c)
 {
     c->attempt_ns = connection_now_ns();
-    c->mosq = mosquitto_new(c->client_id, c->clean, c);
+    if (c->events->connecting) {
+        c->events->connecting(c->ctx);
+    }
+    c->greeted = false;
+    c->mosq = mosquitto_new(c->client_id, c->v311 || !c->session_s, c);
     if (!c->mosq) {
         lose_status(c, "MQTT client", MOSQ_ERR_ERRNO);
         return;
@@ -217,6 +245,7 @@ static void forget(struct connection *c)
     c->n_pending = 0;
     c->lost = false;
     bool was_up = c->up;
+    c->v311 = c->v311 && !was_up; // the broker may be another one next time
     c->up = false;
     if (was_up) {
         c->events->down(c->ctx);
@@ -230,6 +259,13 @@ static void give_up(struct connection *c)
     bool stable = c->up && now - c->up_ns >= STABLE_NS;
     c->backoff_ms =
         stable || !c->backoff_ms ? BACKOFF_FIRST_MS : MIN(c->backoff_ms * 2, BACKOFF_MAX_MS);
+    if (c->rivals_ns && now - c->rivals_ns < SECOND) {
+        c->backoff_ms = BACKOFF_MAX_MS; // two clients that throw each other out serve nobody
+    }
+    if (!c->up && c->unheard >= UNHEARD_MAX) {
+        c->v311 = !c->v311;
+        c->unheard = 0;
+    }
     uint32_t half = c->backoff_ms / 2;
     c->next_attempt_ns = now + MS * (half + (uint32_t)g_random_int_range(0, (gint32)half + 1));
     c->events->failed(c->ctx, c->reason);
@@ -260,6 +296,7 @@ static void serve(struct connection *c, short events)
             return;
         }
     }
+    c->greeted = c->greeted || events;
     if (events & (POLLIN | POLLERR | POLLHUP)) {
         status = mosquitto_loop_read(c->mosq, 1);
     }
@@ -272,6 +309,7 @@ static void serve(struct connection *c, short events)
     if (status) {
         char where[300];
         snprintf(where, sizeof(where), "%s:%u", c->broker->host, c->broker->port);
+        c->unheard += status == MOSQ_ERR_CONN_LOST && !c->up && !c->lost;
         lose_status(c, where, status);
     }
 }
@@ -340,25 +378,30 @@ static int add_user(mosquitto_property **properties, const char *name, const cha
                  : MOSQ_ERR_SUCCESS;
 }
 
-static int publish(struct connection *c, const struct connection_message *m, int *mid)
+static int add_properties(const struct connection_message *m, mosquitto_property **properties)
 {
-    mosquitto_property *properties = NULL;
     int status = MOSQ_ERR_SUCCESS;
     if (m->expiry_s) {
-        status = mosquitto_property_add_int32(&properties, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL,
+        status = mosquitto_property_add_int32(properties, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL,
                                               m->expiry_s);
     }
     if (!status && m->content_type) {
-        status =
-            mosquitto_property_add_string(&properties, MQTT_PROP_CONTENT_TYPE, m->content_type);
+        status = mosquitto_property_add_string(properties, MQTT_PROP_CONTENT_TYPE, m->content_type);
     }
     if (!status && m->correlation) {
-        status = mosquitto_property_add_binary(&properties, MQTT_PROP_CORRELATION_DATA,
+        status = mosquitto_property_add_binary(properties, MQTT_PROP_CORRELATION_DATA,
                                                m->correlation, m->correlation_size);
     }
-    status = status ? status : add_user(&properties, "history", m->history ? "true" : NULL);
-    status = status ? status : add_user(&properties, "part_id", m->part_id);
-    status = status ? status : add_user(&properties, "crop_id", m->crop_id);
+    status = status ? status : add_user(properties, "history", m->history ? "true" : NULL);
+    status = status ? status : add_user(properties, "part_id", m->part_id);
+    status = status ? status : add_user(properties, "crop_id", m->crop_id);
+    return status;
+}
+
+static int publish(struct connection *c, const struct connection_message *m, int *mid)
+{
+    mosquitto_property *properties = NULL;
+    int status = c->v311 ? 0 : add_properties(m, &properties);
     if (!status) {
         status = mosquitto_publish_v5(c->mosq, mid, m->topic, (int)m->size, m->payload, m->qos,
                                       m->retain, properties);
@@ -393,7 +436,7 @@ int connection_publish(struct connection *c, const struct connection_message *m)
 
 static void subscribe(struct connection *c, const char *filter, int qos, int options)
 {
-    int status = mosquitto_subscribe_v5(c->mosq, NULL, filter, qos, options, NULL);
+    int status = mosquitto_subscribe_v5(c->mosq, NULL, filter, qos, c->v311 ? 0 : options, NULL);
     if (status) {
         lose_status(c, filter, status);
     }
@@ -406,7 +449,7 @@ void connection_subscribe(struct connection *c, const char *filter)
 
 void connection_subscribe_retained(struct connection *c, const char *filter, int qos)
 {
-    subscribe(c, filter, qos, MQTT_SUB_OPT_SEND_RETAIN_ALWAYS);
+    subscribe(c, filter, qos, MQTT_SUB_OPT_SEND_RETAIN_ALWAYS | MQTT_SUB_OPT_RETAIN_AS_PUBLISHED);
 }
 
 void connection_unsubscribe(struct connection *c, const char *filter)
@@ -417,12 +460,23 @@ void connection_unsubscribe(struct connection *c, const char *filter)
     }
 }
 
+const char *connection_remark(const struct connection *c)
+{
+    if (c->rivals_ns && connection_now_ns() - c->rivals_ns < RIVALS_NS) {
+        return "another client connects under the same client_id";
+    }
+    return c->up && c->v311
+               ? "the broker takes only MQTT 3.1.1, which does not tell what it refuses"
+               : NULL;
+}
+
 void connection_close(struct connection *c, bool clean)
 {
     if (!c->mosq) {
         return;
     }
-    if (clean && c->up && !c->lost && mosquitto_disconnect_v5(c->mosq, 0, NULL) == 0) {
+    if (clean && c->up && !c->lost &&
+        mosquitto_disconnect_v5(c->mosq, c->v311 ? 0 : c->goodbye, NULL) == 0) {
         int64_t end = connection_now_ns() + GOODBYE_NS;
         while (mosquitto_socket(c->mosq) >= 0 && mosquitto_want_write(c->mosq) &&
                connection_now_ns() < end) {

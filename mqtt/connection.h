@@ -4,6 +4,10 @@
 // what ours keeps already. So every attempt is a fresh client, nothing is published before CONNACK,
 // and when the connection goes all that is unanswered is forgotten here: the owner sends it again.
 //
+// MQTT 5; a broker that does not take it, or ends such attempts without a word, gets MQTT 3.1.1:
+// without expiry, content type, history mark and session expiry, and without being told what it
+// refuses.
+//
 // Connecting does not block; looking the host's name up does.
 #ifndef SL_MQTT_CONNECTION_H
 #define SL_MQTT_CONNECTION_H
@@ -18,6 +22,14 @@
 
 #define CONNECTION_WINDOW 20u // QoS 1 messages on the way
 
+struct connection_will {
+    const char *topic;
+    const void *payload;
+    size_t size;
+    bool retain;
+    uint32_t delay_s; // MQTT 5: an outage shorter than this is none
+};
+
 struct connection_events { // all called from connection_step and connection_close
     void (*up)(void *ctx);
     void (*down)(void *ctx);
@@ -26,6 +38,8 @@ struct connection_events { // all called from connection_step and connection_clo
                     const mosquitto_property *properties);
     void (*failed)(void *ctx, const char *error); // any trouble, in words
     void (*denied)(void *ctx, const char *error); // a subscription; may be NULL
+    // An attempt begins: the last time to change the will. May be NULL.
+    void (*connecting)(void *ctx);
 };
 
 struct connection_message {
@@ -47,15 +61,20 @@ struct connection_message {
 struct connection {
     // Set by the owner, left alone here.
     const struct sl_config_broker *broker;
-    const char *client_id, *password;
-    const char *will_topic; // NULL: no will
-    bool clean;             // the broker shall keep nothing of a session that ended
+    const char *client_id, *password, *psk; // psk: hexadecimal
+    struct connection_will will;            // topic NULL: none
+    uint32_t session_s; // MQTT 5: the broker keeps the session for so long; 0: clean start
+    int goodbye;        // MQTT 5: reason code of the last DISCONNECT
     const struct connection_events *events;
     void *ctx;
     // Of this file.
     struct mosquitto *mosq;
     bool up, lost;
-    char reason[160]; // why it is lost, if that is known better than by libmosquitto's status
+    bool greeted;      // the last attempt came as far as sending CONNECT
+    bool v311;         // MQTT 3.1.1, because the broker does not take 5
+    uint32_t unheard;  // attempts in a row that ended before CONNACK
+    int64_t rivals_ns; // when another client of our name took the connection; 0: never
+    char reason[160];  // why it is lost, if that is known better than by libmosquitto's status
     uint32_t backoff_ms;
     int64_t next_attempt_ns, attempt_ns, up_ns;
     uint32_t n_pending;
@@ -85,6 +104,8 @@ void connection_subscribe(struct connection *connection, const char *filter);
 // With the messages that the broker keeps, and again with them if it is subscribed already.
 void connection_subscribe_retained(struct connection *connection, const char *filter, int qos);
 void connection_unsubscribe(struct connection *connection, const char *filter);
+// What is wrong with a connection that is up, in words; NULL: nothing.
+const char *connection_remark(const struct connection *connection);
 
 // With `clean`, says goodbye first, which keeps the broker from sending the will.
 void connection_close(struct connection *connection, bool clean);

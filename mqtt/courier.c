@@ -74,6 +74,15 @@ static void on_settled(void *ctx, uint64_t token, uint32_t item, bool refused)
     feed_settled(&p->feed, (int64_t)token, item, refused);
 }
 
+static void note_remark(struct sl_publisher *p)
+{
+    const char *remark = connection_remark(&p->connection);
+    pthread_mutex_lock(&p->lock);
+    g_strlcpy(p->stats.connection_problem, remark ? remark : "",
+              sizeof(p->stats.connection_problem));
+    pthread_mutex_unlock(&p->lock);
+}
+
 static void on_denied(void *ctx, const char *error)
 {
     struct sl_publisher *p = ctx;
@@ -439,6 +448,7 @@ void *courier_run(void *publisher)
             timeout_ms = MIN(timeout_ms, HISTORY_MS);
         }
         connection_step(&p->connection, p->wake_fd, timeout_ms);
+        note_remark(p);
         if (p->connection.up) {
             pump(p);
         }

@@ -7,6 +7,7 @@
 #include "mqtt/homeassistant.h"
 #include "mqtt/pictures.h"
 #include "mqtt/publisher.h"
+#include "mqtt/sparkplug/sparkplug.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -39,7 +40,7 @@ struct courier_reply {
 struct sl_publisher {
     // Fixed before the thread starts.
     struct sl_config_broker broker;
-    char *client_id, *password;
+    char *client_id, *password, *psk;
     char boot_id[40];
     const struct sl_command *commands;
     size_t n_commands;
@@ -56,6 +57,8 @@ struct sl_publisher {
     _Atomic int64_t last_sent_ns;
 
     struct sl_ledger *ledger;
+    int sparkplug_fd;               // wakes it
+    struct sl_sparkplug *sparkplug; // NULL: not wanted
 
     pthread_mutex_t lock;
     struct pictures pictures;

@@ -15,7 +15,7 @@ void credentials_clear(char *password)
     g_free(password);
 }
 
-static bool read_password(const char *path, char **out, GError **error)
+static bool read_line(const char *path, const char *what, char **out, GError **error)
 {
     gsize size = 0;
     char *password = NULL;
@@ -26,7 +26,7 @@ static bool read_password(const char *path, char **out, GError **error)
     bool rest = password[line + strspn(password + line, "\r\n")] != '\0';
     if (line == 0 || line > PASSWORD_MAX || rest || strlen(password) != size) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "%s: expected one line with the password, found something else", path);
+                    "%s: expected one line with the %s, found something else", path, what);
         credentials_clear(password);
         return false;
     }
@@ -53,9 +53,25 @@ bool credentials_read(const struct sl_config_broker *broker, char **password, GE
 {
     char *read = NULL;
     if (!check_files(broker, error) ||
-        (broker->password_file && !read_password(broker->password_file, &read, error))) {
+        (broker->password_file && !read_line(broker->password_file, "password", &read, error))) {
         return false;
     }
     *password = read;
+    return true;
+}
+
+bool credentials_read_psk(const struct sl_config_broker *broker, char **psk, GError **error)
+{
+    char *read = NULL;
+    if (broker->psk_file && !read_line(broker->psk_file, "key", &read, error)) {
+        return false;
+    }
+    if (read && read[strspn(read, "0123456789abcdefABCDEF")]) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "%s: expected a key in hexadecimal, found something else", broker->psk_file);
+        credentials_clear(read);
+        return false;
+    }
+    *psk = read;
     return true;
 }

@@ -13,6 +13,30 @@
 
 #define MS              1000000ll
 #define FAREWELL_MAX_MS 500u
+#define WILL_DELAY_S    3u
+#define GOODBYE_MS      500u
+#define SESSION_S       10u // longer than the will waits
+
+static struct sl_config_sparkplug *copy_sparkplug(const struct sl_config_sparkplug *s)
+{
+    struct sl_config_sparkplug *copy = s ? g_new0(struct sl_config_sparkplug, 1) : NULL;
+    if (copy) {
+        copy->group = g_strdup(s->group);
+        copy->node = g_strdup(s->node);
+        copy->primary_host = g_strdup(s->primary_host);
+    }
+    return copy;
+}
+
+static void free_sparkplug(struct sl_config_sparkplug *s)
+{
+    if (s) {
+        g_free(s->group);
+        g_free(s->node);
+        g_free(s->primary_host);
+        g_free(s);
+    }
+}
 
 static void copy_broker(struct sl_config_broker *out, const struct sl_config_broker *broker)
 {
@@ -23,9 +47,12 @@ static void copy_broker(struct sl_config_broker *out, const struct sl_config_bro
     out->ca_file = g_strdup(broker->ca_file);
     out->certificate_file = g_strdup(broker->certificate_file);
     out->key_file = g_strdup(broker->key_file);
+    out->psk_identity = g_strdup(broker->psk_identity);
+    out->psk_file = g_strdup(broker->psk_file);
     out->root = g_strdup(broker->root);
     out->discovery = g_strdup(broker->discovery);
     out->client_id = NULL; // sl_publisher has its own, never NULL
+    out->sparkplug = copy_sparkplug(broker->sparkplug);
 }
 
 static void clear_broker(struct sl_config_broker *broker)
@@ -36,8 +63,11 @@ static void clear_broker(struct sl_config_broker *broker)
     g_free(broker->ca_file);
     g_free(broker->certificate_file);
     g_free(broker->key_file);
+    g_free(broker->psk_identity);
+    g_free(broker->psk_file);
     g_free(broker->root);
     g_free(broker->discovery);
+    free_sparkplug(broker->sparkplug);
 }
 
 static char *make_client_id(const struct sl_config_broker *broker)
@@ -128,6 +158,7 @@ static void make_discovery(struct sl_publisher *p)
 
 static void destroy(struct sl_publisher *p)
 {
+    sl_sparkplug_free(p->sparkplug, GOODBYE_MS);
     sl_ledger_free(p->ledger);
     for (size_t i = 0; i < p->n_cameras; i++) {
         clear_camera(&p->cameras[i]);
@@ -145,9 +176,13 @@ static void destroy(struct sl_publisher *p)
     g_free(p->statuses);
     g_free(p->client_id);
     credentials_clear(p->password);
+    credentials_clear(p->psk);
     clear_broker(&p->broker);
-    if (p->wake_fd >= 0) {
-        close(p->wake_fd);
+    const int fds[] = {p->wake_fd, p->sparkplug_fd};
+    for (size_t i = 0; i < G_N_ELEMENTS(fds); i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
     }
     pthread_mutex_destroy(&p->lock);
     mosquitto_lib_cleanup();
@@ -168,7 +203,9 @@ static void wake(struct sl_publisher *p)
 
 static void on_committed(void *publisher)
 {
+    const struct sl_publisher *p = publisher;
     wake(publisher);
+    eventfd_write(p->sparkplug_fd, 1);
 }
 
 static bool open_ledger(struct sl_publisher *p, const struct sl_config *config, GError **error)
@@ -192,23 +229,51 @@ static bool open_ledger(struct sl_publisher *p, const struct sl_config *config, 
     return p->ledger != NULL;
 }
 
+static bool open_sparkplug(struct sl_publisher *p, const struct sl_config *config, GError **error)
+{
+    g_autofree const char **names = g_new0(const char *, p->n_cameras + 1);
+    for (size_t i = 0; i < p->n_cameras; i++) {
+        names[i] = p->cameras[i].name;
+    }
+    const struct sl_sparkplug_options options = {
+        .broker = &p->broker,
+        .client_id = p->client_id,
+        .password = p->password,
+        .psk = p->psk,
+        .ledger_config = &config->ledger,
+        .ledger = p->ledger,
+        .cameras = names,
+        .n_cameras = p->n_cameras,
+        .commands = p->commands,
+        .n_commands = p->n_commands,
+        .commands_ctx = p->commands_ctx,
+        .wake_fd = p->sparkplug_fd,
+    };
+    p->sparkplug = p->broker.sparkplug ? sl_sparkplug_new(&options, error) : NULL;
+    return p->sparkplug || !p->broker.sparkplug;
+}
+
 static bool start(struct sl_publisher *p, const struct sl_config *config, GError **error)
 {
-    if (!credentials_read(&p->broker, &p->password, error)) {
+    if (!credentials_read(&p->broker, &p->password, error) ||
+        !credentials_read_psk(&p->broker, &p->psk, error)) {
         return false;
     }
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (p->wake_fd < 0) {
+    p->sparkplug_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (p->wake_fd < 0 || p->sparkplug_fd < 0) {
         return fail_errno(error, "eventfd", errno);
     }
-    if (!open_ledger(p, config, error)) {
+    if (!open_ledger(p, config, error) || !open_sparkplug(p, config, error)) {
         return false;
     }
     p->connection = (struct connection){
         .broker = &p->broker,
         .client_id = p->client_id,
         .password = p->password,
-        .will_topic = p->statuses[0].topic,
+        .psk = p->psk,
+        .will = {p->statuses[0].topic, "offline", 7, true, WILL_DELAY_S},
+        .session_s = SESSION_S,
         .events = &courier_events,
         .ctx = p,
     };
@@ -231,7 +296,7 @@ struct sl_publisher *sl_publisher_new(const struct sl_config *config,
     struct sl_publisher *p = g_new0(struct sl_publisher, 1);
     mosquitto_lib_init();
     pthread_mutex_init(&p->lock, NULL);
-    p->wake_fd = -1;
+    p->wake_fd = p->sparkplug_fd = -1;
     p->metrics_expiry_s = 2 * config->metrics_interval_s;
     p->commands = commands;
     p->n_commands = n_commands;
@@ -289,6 +354,7 @@ void sl_publisher_state(struct sl_publisher *p, const char *camera_name, enum sl
     if (!camera || s >= COURIER_STATES) {
         return;
     }
+    sl_sparkplug_state(p->sparkplug, camera_name, topic, json);
     GRefString *payload = g_ref_string_new(json);
     pthread_mutex_lock(&p->lock);
     GRefString *before = camera->payload[s];
@@ -319,6 +385,7 @@ void sl_publisher_stats(struct sl_publisher *p, struct sl_publisher_stats *out)
     out->pictures_sent = p->pictures.sent;
     out->pictures_dropped = p->pictures.dropped;
     pthread_mutex_unlock(&p->lock);
+    sl_sparkplug_problem(p->sparkplug, out->sparkplug_problem, sizeof(out->sparkplug_problem));
     out->accepted = ledger.accepted;
     const uint32_t acknowledged = atomic_load(&p->feed.graced[0]);
     const uint32_t refused = atomic_load(&p->feed.graced[1]);

@@ -36,8 +36,10 @@ struct sl_publisher_stats {
     uint64_t reconnects;
     uint64_t pictures_sent, pictures_dropped; // of parts; dropped: there was no room, or too large
     char last_error[160];
-    char commands_problem[160]; // why no commands come; empty: they do
-    char ledger_problem[200];   // why the ledger does not do all it should; empty: it does
+    char connection_problem[160]; // a rival of the same name, an old protocol; empty: none
+    char sparkplug_problem[160]; // why the edge node says nothing; empty: it does, or is not wanted
+    char commands_problem[160];  // why no commands come; empty: they do
+    char ledger_problem[200];    // why the ledger does not do all it should; empty: it does
 };
 
 enum sl_state_topic { SL_STATE_INFO = 1, SL_STATE_HEALTH, SL_STATE_METRICS };

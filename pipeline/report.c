@@ -55,6 +55,10 @@ gchar *sl_report_health(const struct sl_config_camera *config, const struct sl_c
         degraded = add_reason(reasons,
                               "%" G_GUINT64_FORMAT " verdicts are parked: the broker refused them",
                               broker->refused);
+    if (broker->sparkplug_problem[0])
+        degraded = add_reason(reasons, "sparkplug: %s", broker->sparkplug_problem);
+    if (broker->connection_problem[0])
+        degraded = add_reason(reasons, "broker: %s", broker->connection_problem);
     if (broker->commands_problem[0])
         degraded = add_reason(reasons, "commands do not come: %s", broker->commands_problem);
     if (config_problem && *config_problem)

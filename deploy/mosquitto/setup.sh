@@ -22,7 +22,7 @@ usage: setup.sh --folder DIR [options]
   --user ACCOUNT       Unix account of the broker (default: mosquitto for root, else your own)
   --replace            write the configuration anew; accounts stay
 Accounts: viewer (reads), operator (and triggers, gives feedback), engineer (and every command),
-home (Home Assistant, Node-RED), seeder (gives out model updates), and the cameras. Passwords are made up and are in DIR/passwords/.
+home (Home Assistant, Node-RED), seeder (gives out model updates), scada (a Sparkplug host), and the cameras. Passwords are made up and are in DIR/passwords/.
 TEXT
 }
 
@@ -99,7 +99,7 @@ make_accounts() {
     local account
     touch "$folder/users"
     : >"$folder/.users.new"
-    for account in viewer operator engineer home seeder "${cameras[@]}"; do
+    for account in viewer operator engineer home seeder scada "${cameras[@]}"; do
         if ! grep -q "^$account:" "$folder/users"; then
             [ -s "$folder/passwords/$account" ] || head -c 18 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' >"$folder/passwords/$account"
             printf '%s:%s\n' "$account" "$(cat "$folder/passwords/$account")" >>"$folder/.users.new"

@@ -88,7 +88,7 @@ struct store_stream *store_stream_of(struct store *store, const char *camera); /
 // Reading, on a connection of its own.
 struct store_reader {
     sqlite3 *db;
-    sqlite3_stmt *pending, *one;
+    sqlite3_stmt *pending, *one, *camera;
 };
 int reader_open(struct store_reader *reader, const char *folder, struct store_error *error);
 void reader_close(struct store_reader *reader);
@@ -96,6 +96,13 @@ void reader_close(struct store_reader *reader);
 int reader_pending(struct store_reader *reader, int64_t after, int64_t until,
                    struct store_row *rows, int max);
 int reader_one(struct store_reader *reader, int64_t id, struct store_row *row); // 0 or -ENOENT
+// Verdicts of one camera, whatever their state, with after < id ≤ until; as reader_pending.
+int reader_camera(struct store_reader *reader, const char *camera, int64_t after, int64_t until,
+                  struct store_row *rows, int max);
+// How many of these there are, and how many of them are not ok.
+int reader_count(struct store_reader *reader, const char *camera, int64_t after, int64_t until,
+                 uint64_t *verdicts, uint64_t *rejects);
+int reader_name(struct store_reader *reader, char out[24]); // of the database: its stream
 
 void store_row_clear(struct store_row *row);
 // Columns id, kind, state, camera, seq, ts, part, result, classes, defects, body.

@@ -17,6 +17,12 @@ int reader_open(struct store_reader *r, const char *folder, struct store_error *
     status = status ? status
                     : sql_prepare(r->db, "SELECT " STORE_COLUMNS " FROM record WHERE id = ?",
                                   &r->one, error);
+    status = status ? status
+                    : sql_prepare(r->db,
+                                  "SELECT " STORE_COLUMNS " FROM record WHERE id > ? AND id <= ?"
+                                  " AND kind = 1 AND (?3 IS NULL OR camera = ?3)"
+                                  " ORDER BY id LIMIT ?4",
+                                  &r->camera, error);
     if (status) {
         reader_close(r);
     }
@@ -27,6 +33,7 @@ void reader_close(struct store_reader *r)
 {
     sqlite3_finalize(r->pending);
     sqlite3_finalize(r->one);
+    sqlite3_finalize(r->camera);
     sqlite3_close(r->db);
     *r = (struct store_reader){.db = NULL};
 }
@@ -55,18 +62,67 @@ void store_row_take(sqlite3_stmt *q, struct store_row *row)
     sql_copy(row->part, sizeof(row->part), sqlite3_column_text(q, 6));
 }
 
+static int take_rows(sqlite3_stmt *q, struct store_row *rows, int max)
+{
+    int n = 0;
+    while (n < max && sqlite3_step(q) == SQLITE_ROW) {
+        store_row_take(q, &rows[n++]);
+    }
+    sqlite3_reset(q);
+    return n;
+}
+
 int reader_pending(struct store_reader *r, int64_t after, int64_t until, struct store_row *rows,
                    int max)
 {
-    int n = 0;
     sqlite3_bind_int64(r->pending, 1, after);
     sqlite3_bind_int64(r->pending, 2, until);
     sqlite3_bind_int(r->pending, 3, max);
-    while (n < max && sqlite3_step(r->pending) == SQLITE_ROW) {
-        store_row_take(r->pending, &rows[n++]);
+    return take_rows(r->pending, rows, max);
+}
+
+int reader_camera(struct store_reader *r, const char *camera, int64_t after, int64_t until,
+                  struct store_row *rows, int max)
+{
+    sqlite3_bind_int64(r->camera, 1, after);
+    sqlite3_bind_int64(r->camera, 2, until);
+    sqlite3_bind_text(r->camera, 3, camera, -1, SQLITE_TRANSIENT);
+    sqlite3_bind_int(r->camera, 4, max);
+    return take_rows(r->camera, rows, max);
+}
+
+int reader_count(struct store_reader *r, const char *camera, int64_t after, int64_t until,
+                 uint64_t *verdicts, uint64_t *rejects)
+{
+    struct store_error error;
+    sqlite3_stmt *q = NULL;
+    int status = sql_prepare(r->db,
+                             "SELECT count(*), coalesce(sum(result <> 1), 0) FROM record"
+                             " WHERE id > ? AND id <= ? AND kind = 1 AND camera = ?",
+                             &q, &error);
+    if (!status) {
+        sqlite3_bind_int64(q, 1, after);
+        sqlite3_bind_int64(q, 2, until);
+        sqlite3_bind_text(q, 3, camera, -1, SQLITE_STATIC);
+        status = sqlite3_step(q) == SQLITE_ROW ? 0 : -EIO;
+        *verdicts = status ? 0 : (uint64_t)sqlite3_column_int64(q, 0);
+        *rejects = status ? 0 : (uint64_t)sqlite3_column_int64(q, 1);
     }
-    sqlite3_reset(r->pending);
-    return n;
+    sqlite3_finalize(q);
+    return status;
+}
+
+int reader_name(struct store_reader *r, char out[24])
+{
+    struct store_error error;
+    sqlite3_stmt *q = NULL;
+    int status = sql_prepare(r->db, "SELECT value FROM meta WHERE key = 'id'", &q, &error);
+    if (!status) {
+        status = sqlite3_step(q) == SQLITE_ROW ? 0 : -EIO;
+        sql_copy(out, 24, status ? NULL : sqlite3_column_text(q, 0));
+    }
+    sqlite3_finalize(q);
+    return status;
 }
 
 int reader_one(struct store_reader *r, int64_t id, struct store_row *row)

@@ -387,8 +387,14 @@ int bundle_seed(int argc, char **argv)
         "announcement is taken back. Exit status 1 if fewer than --cameras have all of it. What a "
         "camera accepts, its keys decide: neither the broker nor this command is trusted.";
     static const struct argp argp = {rows, parse, "FILE", doc, NULL, NULL, NULL};
-    static const struct connection_events events = {on_up,      on_down,   on_settled,
-                                                    on_message, on_failed, on_denied};
+    static const struct connection_events events = {
+        .up = on_up,
+        .down = on_down,
+        .settled = on_settled,
+        .message = on_message,
+        .failed = on_failed,
+        .denied = on_denied,
+    };
     static char localhost[] = "127.0.0.1";
     static struct seed s = {.root = SL_PACKET_ROOT, .rate_kib = DEFAULT_RATE_KIB};
     s.broker =
@@ -413,7 +419,6 @@ int bundle_seed(int argc, char **argv)
     s.connection = (struct connection){.broker = &s.broker,
                                        .client_id = s.client_id,
                                        .password = s.password,
-                                       .clean = true,
                                        .events = &events,
                                        .ctx = &s};
     const int status = run(&s);

@@ -46,8 +46,14 @@ static void on_failed(void *ctx, const char *text)
         link->ports.trouble(link->ports.ctx, text);
 }
 
-static const struct connection_events events = {on_up,      on_down,   on_settled,
-                                                on_message, on_failed, on_failed};
+static const struct connection_events events = {
+    .up = on_up,
+    .down = on_down,
+    .settled = on_settled,
+    .message = on_message,
+    .failed = on_failed,
+    .denied = on_failed,
+};
 
 // A chunk that is lost is asked for again; a head must come.
 static void receiver_subscribe(void *ctx, const char *filter, bool on)
@@ -106,7 +112,6 @@ bool sl_link_open(struct sl_link *link, const struct sl_config_broker *broker, c
     link->connection = (struct connection){.broker = broker,
                                            .client_id = link->client_id,
                                            .password = link->password,
-                                           .clean = true,
                                            .events = &events,
                                            .ctx = link};
     return true;

@@ -168,6 +168,14 @@ static void accepts_tls_with_its_port(void **state)
     assert_string_equal(config->broker.host, "localhost");
     assert_string_equal(config->broker.key_file, in_folder("client.key"));
     sl_config_free(config);
+    size = change(text, sizeof(text), "  host: broker.plant\n",
+                  "  psk_identity: cam1\n  psk_file: password\n  sparkplug: {group: Plant 1}\n");
+    assert_int_equal(load(text, size, &config, &error), 0);
+    assert_int_equal(config->broker.port, 8883);
+    assert_string_equal(config->broker.psk_file, in_folder("password"));
+    assert_string_equal(config->broker.sparkplug->group, "Plant 1");
+    assert_null(config->broker.sparkplug->node);
+    sl_config_free(config);
 }
 
 struct refusal {
@@ -203,6 +211,24 @@ static const struct refusal refusals[] = {
      "3: broker.username: expected a name beside the password_file"},
     {"  root: acme/plant1", "  username: u\n  password_file: open-password",
      "5: broker.password_file: expected a file for its owner alone (mode 0600), found"},
+    {"  root: acme/plant1", "  sparkplug: {node: n}",
+     "4: broker.sparkplug.group: expected text of 1 to 64 bytes, found no such key"},
+    {"  root: acme/plant1", "  sparkplug: {group: a/b}",
+     "4: broker.sparkplug.group: expected a name without /, + and #, found 'a/b'"},
+    {"  root: acme/plant1", "  sparkplug: {group: g, node: n+}",
+     "4: broker.sparkplug.node: expected a name without /, + and #, found 'n+'"},
+    {"  root: acme/plant1", "  sparkplug: {group: g, primary_host: '#'}",
+     "4: broker.sparkplug.primary_host: expected a name without /, + and #, found '#'"},
+    {"  root: acme/plant1", "  sparkplug: {group: g, nodes: n}",
+     "4: broker.sparkplug.nodes: unknown key; did you mean 'node'?"},
+    {"  root: acme/plant1", "  psk_identity: cam1",
+     "3: broker.psk_file: expected both psk_identity and psk_file, found one"},
+    {"  root: acme/plant1", "  psk_file: password",
+     "3: broker.psk_identity: expected both psk_identity and psk_file, found one"},
+    {"  root: acme/plant1", "  psk_identity: cam1\n  psk_file: open-password",
+     "5: broker.psk_file: expected a file for its owner alone (mode 0600), found"},
+    {"  root: acme/plant1", "  psk_identity: cam1\n  psk_file: password\n  ca_file: ca.crt",
+     "5: broker.psk_file: expected either psk_file or ca_file, found both"},
     {"name: cam1", "name: Cam1", "6: cameras[0].name: expected a-z, 0-9 and - only, found 'Cam1'"},
     {"name: cam1", "name: a/b", "6: cameras[0].name: expected a-z, 0-9 and - only"},
     {"name: cam1", "name: '#'", "6: cameras[0].name: expected a-z, 0-9 and - only"},
