@@ -1,12 +1,17 @@
 // A daemon without cameras, to be killed: hands over verdicts at a rate until the camera's number
 // N, waits until the broker has them all, and prints what it counted.
 //
-// storm_source PORT PASSWORD_FILE LEDGER N RATE MAX_MB
+// Every part has a name of its own, and JUDGED gets a line "SEQ PART" for each once it is handed
+// over.
+//
+// storm_source PORT PASSWORD_FILE LEDGER N RATE MAX_MB JUDGED
 #include "mqtt/publisher.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct sl_publisher *start(char **argv)
 {
@@ -48,7 +53,8 @@ static bool may_go_on(struct sl_publisher *p, struct sl_publisher_stats *stats, 
 
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
+    const int judged = argc == 8 ? open(argv[7], O_WRONLY | O_APPEND | O_CREAT, 0600) : -1;
+    if (judged < 0) {
         return 2;
     }
     signal(SIGXFSZ, SIG_IGN);
@@ -61,7 +67,8 @@ int main(int argc, char **argv)
     gint64 longest = 0;
     uint64_t done = 0, seq = 0;
     while (seq < n) {
-        const struct sl_verdict v = {.camera = "cam1", .part_id = "p", .result = SL_RESULT_OK};
+        struct sl_verdict v = {.camera = "cam1", .result = SL_RESULT_OK};
+        g_snprintf(v.part_id, sizeof(v.part_id), "%d-%lu", getpid(), done);
         const gint64 before = g_get_monotonic_time();
         if (!may_go_on(p, &stats, impatient) ||
             (double)(before - begin) * rate < (double)done * 1e6) {
@@ -70,6 +77,7 @@ int main(int argc, char **argv)
         }
         seq = sl_publisher_verdict(p, &v);
         longest = MAX(longest, g_get_monotonic_time() - before);
+        dprintf(judged, "%lu %s\n", seq, v.part_id);
         done++;
     }
     fprintf(stderr, "judged\n");
