@@ -1,10 +1,14 @@
 // `sightline eval`: how good is a model on labelled pictures?
 #include "inference/commands.h"
 
+#include "inference/atomic_file.h"
 #include "inference/evaluate_print.h"
+#include "inference/metrics_view.h"
+#include "inference/report/evaluation.h"
 #include "inference/workshop/progress.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +17,9 @@ enum { USUAL_RESAMPLES = 2000, NOT_SAID = -1 };
 
 struct options {
     const char *model, *against, *dataset, *against_backend;
+    const char *report, *write_thresholds, *wish;
+    double recall, false_reject; // what is wished for; < 0: not
+    uint32_t worst;
     bool json;
     long resamples;
     enum sl_dataset_format format;
@@ -27,6 +34,11 @@ enum {
     KEY_FORMAT,
     KEY_BOOTSTRAP,
     KEY_IOU,
+    KEY_REPORT,
+    KEY_WORST,
+    KEY_RECALL,
+    KEY_FALSE_REJECT,
+    KEY_THRESHOLDS,
     KEY_JITTER,
     KEY_SEED,
     KEY_LIMIT,
@@ -59,6 +71,17 @@ static const struct argp_option rows[] = {
      "Overlap from which a box is a hit, for precision, recall and F (default 0.33 with deeppcb, "
      "else 0.5); with deeppcb also for mAP",
      0},
+    {"report", KEY_REPORT, "FILE", 0,
+     "Write a page (HTML, complete in itself): classes, curves, confusions, the worst pictures", 0},
+    {"worst", KEY_WORST, "N", 0, "Pictures in the report (default 12)", 0},
+    {"wanted-recall", KEY_RECALL, "SHARE", 0,
+     "Find the highest threshold of each class with at least this recall, for example 99%", 0},
+    {"max-false-reject", KEY_FALSE_REJECT, "SHARE", 0,
+     "Find thresholds with which at most this share of the good pictures (those without an object) "
+     "is rejected, for example 0.5%",
+     0},
+    {"write-thresholds", KEY_THRESHOLDS, "FILE", 0,
+     "Write them as the section classes of model.yaml", 0},
     {"jitter", KEY_JITTER, "PXpx,DEGdeg", 0,
      "Move every picture at random against its template, for example 20px,2deg", 0},
     {"seed", KEY_SEED, "N", 0, "Seed of the jitter and of the bootstrap (default 1)", 0},
@@ -87,6 +110,21 @@ static void parse_jitter(struct argp_state *state, const char *text, struct sl_e
                    text);
 }
 
+// `99%` or `0.99`.
+static double share(struct argp_state *state, struct options *o, const char *option, char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end != text && !strcmp(end, "%"))
+        value /= 100, end++;
+    if (end == text || *end || !(value >= 0 && value <= 1))
+        argp_error(state, "%s: expected a share such as 99%%, found '%s'", option, text);
+    if (o->wish)
+        argp_error(state, "give one of --wanted-recall and --max-false-reject");
+    o->wish = text;
+    return value;
+}
+
 static void check(struct argp_state *state, struct options *o)
 {
     if (!o->model || !o->dataset)
@@ -95,6 +133,10 @@ static void check(struct argp_state *state, struct options *o)
         o->against = o->model;
     if (!o->against_backend)
         o->against_backend = o->run.backend;
+    if (o->write_thresholds && !o->wish)
+        argp_error(state, "--write-thresholds needs --wanted-recall or --max-false-reject");
+    if (o->report && (o->run.jitter_px > 0 || o->run.jitter_deg > 0))
+        argp_error(state, "--report shows pictures as they lie on the disk: not with --jitter");
     if (o->resamples == NOT_SAID)
         o->resamples = o->against ? USUAL_RESAMPLES : 0;
 }
@@ -133,6 +175,21 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_BOOTSTRAP:
         o->resamples = (long)number(state, text, 0, 1e6);
+        return 0;
+    case KEY_REPORT:
+        o->report = text;
+        return 0;
+    case KEY_WORST:
+        o->worst = (uint32_t)number(state, text, 0, 1000);
+        return 0;
+    case KEY_RECALL:
+        o->recall = share(state, o, "--wanted-recall", text);
+        return 0;
+    case KEY_FALSE_REJECT:
+        o->false_reject = share(state, o, "--max-false-reject", text);
+        return 0;
+    case KEY_THRESHOLDS:
+        o->write_thresholds = text;
         return 0;
     case KEY_IOU:
         o->run.overlap = (float)number(state, text, 0, 1);
@@ -179,20 +236,95 @@ static int evaluate(const struct options *o, const struct sl_dataset *dataset,
     return sl_evaluate(side->model, dataset, &run, &side->result, error);
 }
 
+// Thresholds as wished for, or the model's own.
+static int find_thresholds(const struct options *o, const struct comparison *c,
+                           struct report_thresholds *out, struct sl_error *error)
+{
+    const struct sl_model *model = c->sides[0].model;
+    struct sl_metrics *metrics = c->sides[0].result.metrics;
+    static char wish[64];
+    *out = (struct report_thresholds){.wish = o->wish ? wish : NULL};
+    for (uint32_t i = 0; i < model->n_classes; i++) {
+        out->values[i] = model->classes[i].threshold;
+        out->reached[i] = true;
+    }
+    if (o->recall >= 0) {
+        snprintf(wish, sizeof(wish), "a recall of at least %g %%", 100 * o->recall);
+        return sl_metrics_for_recall(metrics, o->recall, out->values, out->reached, error);
+    }
+    if (o->false_reject >= 0) {
+        snprintf(wish, sizeof(wish), "at most %g %% of good pictures rejected",
+                 100 * o->false_reject);
+        return sl_metrics_for_false_reject(metrics, o->false_reject, out->values, error);
+    }
+    return 0;
+}
+
+static int write_thresholds(const struct options *o, const struct comparison *c,
+                            const struct report_thresholds *thresholds, struct sl_error *error)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    evaluate_print_thresholds(out, &c->sides[0], thresholds->values, thresholds->reached,
+                              thresholds->wish);
+    int status = fclose(out) == 0 ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
+    if (status == 0)
+        status = atomic_file_write(o->write_thresholds, text, size, error);
+    free(text);
+    return status;
+}
+
+// What was asked for beside the figures.
+static int hand_out(const struct options *o, struct comparison *c, const struct sl_dataset *dataset,
+                    struct sl_error *error)
+{
+    struct report_thresholds *t = calloc(1, sizeof(*t));
+    int status =
+        t ? find_thresholds(o, c, t, error) : sl_error_set(error, -ENOMEM, "out of memory");
+    if (status == 0 && o->wish) {
+        memcpy(c->thresholds, t->values, sizeof(c->thresholds));
+        memcpy(c->reached, t->reached, sizeof(c->reached));
+        c->wished = true;
+        status = sl_metrics_summary(c->sides[0].result.metrics, t->values, c->wished_classes,
+                                    &c->wished_summary, error);
+    }
+    if (status == 0 && o->write_thresholds)
+        status = write_thresholds(o, c, t, error);
+    if (status == 0 && o->report)
+        status = report_evaluation(o->report, c, dataset, t, o->worst, error);
+    free(t);
+    return status;
+}
+
+static int check_outputs(const struct options *o, struct sl_error *error)
+{
+    int status = o->report ? atomic_file_check(o->report, error) : 0;
+    if (status == 0 && o->write_thresholds)
+        status = atomic_file_check(o->write_thresholds, error);
+    return status;
+}
+
 static int evaluate_all(const struct options *o, struct comparison *c, struct progress *progress,
                         struct sl_error *error)
 {
     struct sl_dataset dataset;
-    int status = sl_dataset_open(o->dataset, o->format, &dataset, error);
+    int status = check_outputs(o, error);
+    if (status == 0)
+        status = sl_dataset_open(o->dataset, o->format, &dataset, error);
     if (status < 0)
         return status;
     c->metric = o->run.metric ? o->run.metric : sl_dataset_metric(&dataset);
     for (int i = 0; status == 0 && i < (c->both ? 2 : 1); i++)
         status = evaluate(o, &dataset, c->metric, &c->sides[i], progress, error);
-    sl_dataset_close(&dataset);
     if (status == 0 && c->resamples)
         status = sl_metrics_bootstrap(c->sides[0].result.metrics, c->sides[1].result.metrics,
                                       c->resamples, o->run.seed, &c->bootstrap, error);
+    if (status == 0)
+        status = hand_out(o, c, &dataset, error);
+    sl_dataset_close(&dataset);
     return status;
 }
 
@@ -217,7 +349,11 @@ int sl_command_eval(int argc, char **argv)
         "\vThe float file run by ONNX Runtime as the yardstick: --against FLOAT --against-backend "
         "onnxruntime. Exit status: 0 done, 1 failed, 2 usage.";
     const struct argp argp = {rows, parse, NULL, doc, NULL, NULL, NULL};
-    struct options o = {.run = {.backend = "cpu", .seed = 1}, .resamples = NOT_SAID};
+    struct options o = {.run = {.backend = "cpu", .seed = 1},
+                        .resamples = NOT_SAID,
+                        .recall = -1,
+                        .false_reject = -1,
+                        .worst = 12};
     struct sl_error error = {""};
     struct progress progress;
     struct comparison *c = calloc(1, sizeof(*c));

@@ -1,6 +1,8 @@
 // The result of an evaluation, as a table or as JSON.
 #include "inference/evaluate_print.h"
 
+#include "inference/metrics_view.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -78,11 +80,63 @@ static void print_interval(const char *what, double value, const struct sl_inter
            100 * i->high);
 }
 
+// A name in double quotes, as YAML reads it back.
+static void print_quoted(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (; *text; text++) {
+        const unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            fprintf(out, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f)
+            fprintf(out, "\\x%02x", c);
+        else
+            fputc(c, out);
+    }
+    fputc('"', out);
+}
+
+void evaluate_print_thresholds(FILE *out, const struct evaluated *side, const float *thresholds,
+                               const bool *reached, const char *wish)
+{
+    fprintf(out, "# For model.yaml of %s %s: %s on %u pictures.\nclasses:\n", side->model->name,
+            side->model->version, wish, side->result.pictures);
+    for (uint32_t i = 0; i < side->model->n_classes; i++) {
+        fputs("  - {name: ", out);
+        print_quoted(out, side->model->classes[i].name);
+        // Rounded down, so that the detection that it was taken from still counts.
+        fprintf(out, ", threshold: %.4f}%s\n", floor((double)thresholds[i] * 1e4) / 1e4,
+                reached[i] ? "" : "  # not reached: the weakest detection");
+    }
+}
+
+static void print_wished(const struct comparison *c)
+{
+    const struct sl_model *model = c->sides[0].model;
+    const struct sl_metrics_summary *s = &c->wished_summary;
+    printf("thresholds found on these pictures:\n  %-16s %8s %9s %9s\n", "class", "thresh.",
+           "recall %", "precis. %");
+    for (uint32_t i = 0; i < model->n_classes; i++) {
+        const struct sl_class_metrics *m = &c->wished_classes[i];
+        if (m->truths || m->found)
+            printf("  %-16s %8.4f %9.2f %9.2f%s\n", model->classes[i].name,
+                   (double)c->thresholds[i], percent(m->hits, m->truths),
+                   percent(m->hits, m->found), c->reached[i] ? "" : "  not reached");
+    }
+    printf("  %-16s %8s %9.2f %9.2f   F %.2f %%\n", "all", "", 100 * s->recall, 100 * s->precision,
+           100 * s->f1);
+    const double rejected = sl_metrics_false_reject(c->sides[0].result.metrics, c->thresholds);
+    if (isfinite(rejected))
+        printf("  good pictures rejected: %.2f %%\n", 100 * rejected);
+}
+
 void evaluate_print_table(const struct comparison *c)
 {
     const struct sl_metrics_summary *a = &c->sides[0].result.summary;
     const struct sl_metrics_summary *b = &c->sides[1].result.summary;
     print_side(&c->sides[0], c->metric);
+    if (c->wished)
+        print_wished(c);
     if (!c->both) {
         if (c->resamples)
             print_interval("mAP", a->map, &c->bootstrap.a, "%");
@@ -166,6 +220,24 @@ static cJSON *side_json(const struct evaluated *side, enum sl_metric metric)
     return out;
 }
 
+static void add_wished(cJSON *out, const struct comparison *c)
+{
+    cJSON *rows = cJSON_AddArrayToObject(out, "thresholds");
+    for (uint32_t i = 0; i < c->sides[0].model->n_classes; i++) {
+        const struct sl_class_metrics *m = &c->wished_classes[i];
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddStringToObject(row, "class", c->sides[0].model->classes[i].name);
+        add_number(row, "threshold", (double)c->thresholds[i]);
+        cJSON_AddBoolToObject(row, "reached", c->reached[i]);
+        add_number(row, "truths", m->truths);
+        add_number(row, "found", m->found);
+        add_number(row, "hits", m->hits);
+        cJSON_AddItemToArray(rows, row);
+    }
+    add_number(out, "false_reject",
+               sl_metrics_false_reject(c->sides[0].result.metrics, c->thresholds));
+}
+
 cJSON *evaluate_json(const struct comparison *c)
 {
     const struct sl_metrics_summary *a = &c->sides[0].result.summary;
@@ -173,6 +245,8 @@ cJSON *evaluate_json(const struct comparison *c)
     cJSON *out = side_json(&c->sides[0], c->metric);
     if (c->resamples)
         add_interval(out, "map_interval", &c->bootstrap.a);
+    if (c->wished)
+        add_wished(out, c);
     if (!c->both)
         return out;
     cJSON *against = side_json(&c->sides[1], c->metric);
