@@ -10,7 +10,7 @@ size_t conv_scratch_bytes(const struct conv *conv)
 static void find_runs(const struct conv_input *input, int64_t oy, const void **runs)
 {
     const struct conv *conv = input->conv;
-    size_t tap = (size_t)(conv->dilation[1] * conv->depth) * conv_formats[conv->kind].x_element;
+    size_t tap = (size_t)conv->dilation[1] * conv->x_step;
     int64_t per_row = conv->merged ? 1 : conv->kernel[1];
     for (int64_t ky = 0; ky < conv->kernel[0]; ky++) {
         int64_t row = oy * conv->stride[0] - conv->pad[0] + ky * conv->dilation[0];
@@ -63,8 +63,7 @@ static void compute_block(const struct conv *conv, const struct band *band, int6
     struct cpu_epilogue epilogue = conv->epilogue;
     struct cpu_conv_row row = {.segments = weights->segments,
                                .n_segments = weights->n_segments,
-                               .step = (size_t)(conv->stride[1] * conv->depth) *
-                                       conv_formats[conv->kind].x_element,
+                               .step = (size_t)conv->stride[1] * conv->x_step,
                                .pixels = conv->out[1],
                                .weights = weights->weights,
                                .epilogue = &epilogue,

@@ -3,7 +3,7 @@
 // The kernels read input rows that were prepared for them: padded left and right, channels dense,
 // values in the kernel's type (int16 centred on the zero point, bytes, or float32). A row is
 // prepared once and kept while output rows still read it, so the pixel loop never asks about
-// padding, layout or type.
+// padding, layout or type. Rows of x that are right as they stand are read in place.
 #ifndef SL_ACCEL_CPU_CONV_H
 #define SL_ACCEL_CPU_CONV_H
 
@@ -72,7 +72,9 @@ struct conv {
     size_t y_step, y_row, y_picture, y_first;
 
     bool merged;      // the taps of a kernel row stand side by side: one run
+    bool direct;      // rows are read in place
     int64_t depth;    // values of one prepared pixel
+    size_t x_step;    // bytes from pixel to pixel of the rows that the kernels read
     int64_t columns;  // of a prepared row
     size_t row_bytes; // of a prepared row, with slack
     int64_t band;     // output rows that one block of weights computes before the next comes
@@ -103,6 +105,8 @@ typedef float (*conv_weight)(const void *ctx, int64_t o, int64_t c, int64_t ky, 
 
 // Fills in what follows from the geometry; false if the kernels cannot run it.
 bool conv_layout(struct conv *conv);
+// May the kernels read the rows of x, an NHWC map of the arena, in place? Says so in `direct`.
+void conv_read_in_place(struct conv *conv);
 // Packs the weights of all blocks and leaves out what is zero; -ENOMEM.
 int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, const void *ctx);
 // How many of the layer's multiply-accumulates are left out: the share of granules.

@@ -155,6 +155,8 @@ static void prepare(const struct conv_input *input, int64_t row, unsigned char *
 const unsigned char *conv_input_row(const struct conv_input *input, int64_t row)
 {
     const struct conv *conv = input->conv;
+    if (conv->direct)
+        return input->x + (size_t)(row * conv->in[1]) * conv->x_step;
     if (row < 0 || row >= conv->in[0])
         return input->padding;
     int64_t place = row % conv->ring;

@@ -35,6 +35,22 @@ size_t conv_row_bytes(const struct conv *conv)
     return (bytes + ROW_SLACK + 63) & ~(size_t)63;
 }
 
+// Every tap is one pixel inside the picture, whose values the kernel takes as they are; what it
+// reads behind the channels is still of the pixel, and meets weights that are zero.
+void conv_read_in_place(struct conv *conv)
+{
+    const struct conv_format *format = &conv_formats[conv->kind];
+    bool same = conv_is_real(conv->kind) || (format->x_element == 1 && conv_flip(conv) == 0);
+    int64_t reach = (int64_t)conv->run_length * format->granule;
+    if (!same || !conv->merged || conv->kernel[0] != 1 || conv->kernel[1] != 1 ||
+        conv->pad[0] != 0 || conv->pad[1] != 0 || conv->columns > conv->in[1] ||
+        (conv->out[0] - 1) * conv->stride[0] >= conv->in[0] || reach > conv->padded)
+        return;
+    conv->direct = true;
+    conv->x_step = (size_t)conv->padded * format->x_element;
+    conv->ring = 0;
+}
+
 bool conv_layout(struct conv *conv)
 {
     const struct conv_format *format = &conv_formats[conv->kind];
@@ -42,7 +58,9 @@ bool conv_layout(struct conv *conv)
     bool depthwise = conv_is_depthwise(conv->kind);
     conv->merged = conv->dilation[1] == 1 && !depthwise;
     conv->depth = conv->merged ? conv->channels : round_up(conv->channels, granule);
-    conv->depth = depthwise ? conv->padded : conv->depth;
+    // A single tap takes the pixel as it stands in NHWC: what lies behind the channels meets zeros.
+    bool pixel = conv->kernel[0] == 1 && conv->kernel[1] == 1 && !conv_is_real(conv->kind);
+    conv->depth = depthwise || pixel ? conv->padded : conv->depth;
     int64_t runs = conv->kernel[0] * (conv->merged ? 1 : conv->kernel[1]);
     int64_t values = depthwise ? 1 : conv->depth * (conv->merged ? conv->kernel[1] : 1);
     conv->columns =
@@ -57,6 +75,7 @@ bool conv_layout(struct conv *conv)
     conv->unit = format->unit < whole && format->unit ? whole : format->unit;
     conv->run_length = (uint32_t)(round_up(values, granule * whole) / granule);
     conv->row_bytes = conv_row_bytes(conv);
+    conv->x_step = (size_t)conv->depth * format->x_element;
     conv->blocks = round_up(conv->out_channels, CPU_BLOCK) / CPU_BLOCK;
     conv->out_padded = conv->blocks * CPU_BLOCK;
     if (conv->y_step == 0) { // dense

@@ -131,14 +131,26 @@ static void leave_out(const struct conv *conv, int64_t block, unsigned char *pac
         }
 }
 
+// Granules of a block that hold weights of the layer: the others fill up channels.
+static uint64_t own_granules(const struct conv *conv)
+{
+    int64_t granule = conv_formats[conv->kind].granule, values = conv->channels;
+    if (conv_is_depthwise(conv->kind))
+        values = 1;
+    else if (conv->merged)
+        values *= conv->kernel[1];
+    return conv->n_runs * (uint64_t)((values + granule - 1) / granule);
+}
+
 static int pack_block(struct cpu_compiler *c, struct conv *conv, int64_t number,
                       unsigned char *packed, struct packing *packing, struct conv_block *block)
 {
     struct region *region = &c->program->region;
     *packing = (struct packing){.segments = packing->segments};
     leave_out(conv, number, packed, packing);
-    conv->granules += (uint64_t)conv->n_runs * conv->run_length;
-    conv->kept += packing->kept;
+    uint64_t own = own_granules(conv);
+    conv->granules += own;
+    conv->kept += packing->kept < own ? packing->kept : own;
     size_t dense = (size_t)conv->n_runs * conv->run_length;
     block->n_segments = packing->n_segments;
     block->segments =

@@ -265,24 +265,18 @@ struct gather_state {
     size_t y_step;
 };
 
-// Channels that follow each other in the source are copied together.
+// Larger values one by one, in the order in which they are written.
 static void gather_words(const struct gather_state *s, const struct cpu_gather *job)
 {
-    for (uint32_t i = 0, count; i < s->channels; i += count) {
-        const struct plane *first = &s->planes[i];
-        for (count = 1; i + count < s->channels; count++)
-            if (first[count].tensor != first->tensor ||
-                first[count].channel != first->channel + count)
-                break;
-        const uint32_t *x = (const uint32_t *)(const void *)job->x[first->tensor] + first->channel;
-        uint32_t *y = (uint32_t *)(void *)job->y + i;
-        size_t x_step = job->x_steps[first->tensor] / 4, y_step = job->y_step / 4;
-        for (int64_t p = 0; p < job->pixels; p++, x += x_step, y += y_step) {
-            if (count == 1)
-                *y = *x;
-            else
-                memcpy(y, x, count * sizeof(*y));
-        }
+    const uint32_t *x[CPU_MAX_SOURCES];
+    uint32_t *y = (uint32_t *)(void *)job->y;
+    for (uint32_t i = 0; i < s->n_sources; i++)
+        x[i] = (const uint32_t *)(const void *)job->x[i];
+    for (int64_t p = 0; p < job->pixels; p++, y += job->y_step / sizeof(*y)) {
+        for (uint32_t i = 0; i < s->channels; i++)
+            y[i] = x[s->planes[i].tensor][s->planes[i].channel];
+        for (uint32_t i = 0; i < s->n_sources; i++)
+            x[i] += job->x_steps[i] / sizeof(**x);
     }
 }
 

@@ -216,6 +216,8 @@ static int want_values(struct cpu_compiler *c, const struct sl_node *node, struc
                                      cpu_has(c, node->inputs[0], CPU_PLAIN));
     conv->x_layout = direct ? CPU_PLAIN : CPU_NHWC;
     conv->residual = CPU_NONE;
+    if (conv->x_layout == CPU_NHWC)
+        conv_read_in_place(conv);
     int status = cpu_want(c, node->inputs[0], conv->x_layout, &conv->x);
     if (status == 0 && other != SL_NO_TENSOR)
         status = cpu_want(c, other, CPU_NHWC, &conv->residual);

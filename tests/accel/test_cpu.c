@@ -226,6 +226,55 @@ static void test_products(void **state)
     }
 }
 
+// Sets the weights of the input channels from `first` on to zero, for all outputs.
+static void clear_channels(struct network *net, uint32_t w, int64_t first)
+{
+    const int64_t *dims = net->tensors[w].dims;
+    int8_t *data = (int8_t *)(uintptr_t)net->tensors[w].data;
+    for (int64_t o = 0; o < dims[0]; o++)
+        memset(data + (o * dims[1] + first) * dims[2] * dims[3], 0,
+               (size_t)((dims[1] - first) * dims[2] * dims[3]));
+}
+
+static void check_left_out(const char *config, const struct conv_shape *shape, int64_t channels,
+                           int64_t kept)
+{
+    struct network net;
+    struct sl_error error = {""};
+    struct sl_accel *accel = NULL;
+    struct sl_program *program = NULL;
+    network_begin(&net, 4711);
+    uint32_t x = add_map(&net, SL_U8, 1, channels, 9, 9);
+    set_quant(&net, x, 0.05f, 3);
+    add_input(&net, x);
+    add_output(&net, add_conv(&net, x, shape));
+    clear_channels(&net, net.nodes[0].inputs[1], kept);
+    check_network(&net, config, 4711);
+    assert_int_equal(sl_accel_open(config, &accel, &error), 0);
+    assert_int_equal(sl_accel_load(accel, &net.graph, &program, &error), 0);
+    const struct sl_footprint f = sl_program_footprint(program);
+    assert_true(f.macs > 0);
+    assert_int_equal(f.left_out * (uint64_t)channels, f.macs * (uint64_t)(channels - kept));
+    sl_accel_unload(program);
+    sl_accel_close(accel);
+    network_end(&net);
+}
+
+// Zero weights are counted as left out, the zeros that fill up channels are not.
+static void test_left_out(void **state)
+{
+    (void)state;
+    static const char *const configs[] = {"cpu,int8=s16", "cpu,int8=dot", "cpu,int8=sdot",
+                                          "cpu,int8=matrix", "cpu,isa=c,int8=winograd"};
+    const struct conv_shape point = {20, 1, 1, 1, 0, 1, 1}, square = {20, 3, 1, 1, 1, 1, 1};
+    for (size_t i = 0; i < sizeof(configs) / sizeof(*configs); i++) {
+        check_left_out(configs[i], &point, 128, 64); // AMX leaves out 64 channels together
+        check_left_out(configs[i], &point, 24, 24);
+        check_left_out(configs[i], &square, 128, 64);
+        check_left_out(configs[i], &square, 24, 24);
+    }
+}
+
 static uint64_t honest_bytes(const struct sl_tensor *t)
 {
     uint64_t bytes = sl_dtype_size(t->dtype);
@@ -314,10 +363,10 @@ static void test_mutated_networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uint8_networks),   cmocka_unit_test(test_int8_networks),
-        cmocka_unit_test(test_first_layers),     cmocka_unit_test(test_transposed),
-        cmocka_unit_test(test_real_networks),    cmocka_unit_test(test_products),
-        cmocka_unit_test(test_mutated_networks),
+        cmocka_unit_test(test_uint8_networks), cmocka_unit_test(test_int8_networks),
+        cmocka_unit_test(test_first_layers),   cmocka_unit_test(test_transposed),
+        cmocka_unit_test(test_real_networks),  cmocka_unit_test(test_products),
+        cmocka_unit_test(test_left_out),       cmocka_unit_test(test_mutated_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
