@@ -15,7 +15,7 @@ static const char style[] =
     "max-width:72rem;padding:1rem 1.5rem 4rem}h1{font-size:1.6rem;margin:.5rem 0}"
     "h2{font-size:1.25rem;margin:2.5rem 0 .5rem;border-bottom:1px solid var(--line)}"
     "p{max-width:48rem}.dim{color:var(--dim)}.good{color:var(--good)}.bad{color:var(--bad)}"
-    ".scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    ".scroll{overflow-x:auto}.one-line{white-space:nowrap}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "th,td{padding:.25rem .7rem;border-bottom:1px solid var(--line);text-align:right}"
     "th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid var(--line)}"
     "tfoot td,tfoot th{font-weight:600}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`sightline eval`: reports and thresholds. Usage: test_report.py SIGHTLINE MODEL"""
+"""Reports and thresholds of `sightline eval`, and `sightline model report`. Usage: test_report.py SIGHTLINE MODEL"""
 
 import json
 import pathlib
@@ -88,6 +88,55 @@ def thresholds(folder):
     assert sum(r["hits"] for r in loose["thresholds"]) >= sum(r["hits"] for r in strict["thresholds"])
 
 
+def compare(*arguments):
+    return subprocess.run([SIGHTLINE, "model", "report", *map(str, arguments)], capture_output=True, text=True,
+                          timeout=120)
+
+
+def compares(folder):
+    """The shipped model and the float one it came from; the first is also compared with itself."""
+    out = folder / "models.html"
+    fast = ("--rounds", 3, "--bootstrap", 50, "--out", out)
+    models = (folder / "model", MODEL.parent / "pcb-fp32", folder / "model")
+    result = compare(*models, "--dataset", folder / "data", *fast, "--json")
+    assert result.returncode == 0, result.stderr
+    first, other, same = json.loads(result.stdout)["models"]
+    assert first["macs"] < other["macs"] and first["bytes"] < other["bytes"] and other["median_ms"] > 0, other
+    assert first["map"] == same["map"] and same["map_interval"] == [0, 0] and same["flips"] == 0, same
+    layers = {row["name"]: row["snr_db"] for row in other["layers"]}
+    # the first layer has its own channels still; pruning changed those after it
+    assert layers["c1"] > 10 and layers["c2"] is None and layers["h1"] > 3, layers
+    assert all(row["snr_db"] is None for row in same["layers"]), "equal: beyond what JSON can say"
+    found = page.check(out.read_text())
+    for part in ("How well they find", "What they cost", "Layer by layer", "equal", "sees something else"):
+        assert part in found.text, part
+    plain = compare(*models[:2], *fast)
+    assert plain.returncode == 0 and "written: " in plain.stdout, plain
+    assert "How well they find" not in page.check(out.read_text()).text, "without pictures there are costs only"
+
+
+def refuses_to_compare(folder):
+    out = folder / "none.html"
+    both = (folder / "model", MODEL)
+    for status, says, arguments in [
+            (2, "expected: MODEL MODEL", (MODEL, "--out", out)), (2, "expected: MODEL MODEL", both),
+            (2, "more than 6 models", (MODEL,) * 7 + ("--out", out)),
+            (2, "--rounds: expected 1 to", (*both, "--out", out, "--rounds", "0")),
+            (2, "--metric: expected", (*both, "--out", out, "--metric", "x")),
+            (1, "absent", (*both, folder / "absent", "--out", out)),
+            (1, "no such folder", (*both, "--dataset", folder / "absent", "--out", out)),
+            (1, "abacus", (*both, "--dataset", folder / "data", "--first-backend", "abacus", "--out", out)),
+            (1, "/nowhere/", (*both, "--out", folder / "nowhere/x.html"))]:
+        result = compare(*arguments)
+        assert result.returncode == status and says in result.stderr, (says, result)
+    few = folder / "few"
+    shutil.copytree(MODEL, few)
+    text = (MODEL / "model.yaml").read_text().replace("  - {name: pin-hole, threshold: 0.48}\n", "")
+    (few / "model.yaml").write_text(text)
+    result = compare(MODEL, few, "--out", out)
+    assert result.returncode == 1 and "few" in result.stderr and not out.exists(), result
+
+
 def refused(status, says, *arguments):
     result = evaluate(*arguments)
     assert result.returncode == status and says in result.stderr, (says, result)
@@ -119,6 +168,8 @@ def main():
         hostile_model(folder / "model")
         reports(folder)
         thresholds(folder)
+        compares(folder)
+        refuses_to_compare(folder)
         refuses(folder)
     print("reports and thresholds are as they should be")
 

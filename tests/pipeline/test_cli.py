@@ -21,7 +21,7 @@ TOOL = BUILD / "sightline"
 SKIPPED = 77
 VERBS = ["accel", "run", "watch", "status", "check", "eval", "ledger", "bench", "model", "bundle", "slot", "simulate"]
 ACTIONS = {"bundle": ["keygen", "rotate", "create", "sign", "verify", "show", "catalog", "order", "seed"],
-           "model": ["info", "prune", "quantize"],
+           "model": ["info", "prune", "quantize", "report"],
            "slot": ["status", "provision"]}
 CONFIG = """schema: 1
 cameras:
