@@ -20,6 +20,7 @@
 #define BACKOFF_MAX_MS     5000u
 #define MISC_MS            500 // how often libmosquitto looks at its keep-alive
 #define UNHEARD_MAX        3u  // attempts without a word, then the other version of MQTT
+#define SHORT_LIVES        3u
 #define RIVALS_NS          (60 * SECOND)
 #define GOODBYE_NS         (SECOND / 4)
 
@@ -220,7 +221,7 @@ static void attempt(struct connection *c)
     if (c->events->connecting) {
         c->events->connecting(c->ctx);
     }
-    c->greeted = false;
+    c->greeted = c->closed = false;
     c->mosq = mosquitto_new(c->client_id, c->v311 || !c->session_s, c);
     if (!c->mosq) {
         lose_status(c, "MQTT client", MOSQ_ERR_ERRNO);
@@ -252,11 +253,23 @@ static void forget(struct connection *c)
     }
 }
 
+// Brokers that do not say "session taken over" just close, at once, again and again.
+static void note_short_life(struct connection *c, int64_t now)
+{
+    if (c->up || !c->closed) { // it was refused: the broker was away
+        c->short_lives = c->up && c->closed && now - c->up_ns < STABLE_NS ? c->short_lives + 1 : 0;
+    }
+    if (c->short_lives >= SHORT_LIVES) {
+        c->rivals_ns = now;
+    }
+}
+
 // Half of the back-off is left to chance: the cameras of a hall do not all come back at once.
 static void give_up(struct connection *c)
 {
     int64_t now = connection_now_ns();
     bool stable = c->up && now - c->up_ns >= STABLE_NS;
+    note_short_life(c, now);
     c->backoff_ms =
         stable || !c->backoff_ms ? BACKOFF_FIRST_MS : MIN(c->backoff_ms * 2, BACKOFF_MAX_MS);
     if (c->rivals_ns && now - c->rivals_ns < SECOND) {
@@ -309,7 +322,8 @@ static void serve(struct connection *c, short events)
     if (status) {
         char where[300];
         snprintf(where, sizeof(where), "%s:%u", c->broker->host, c->broker->port);
-        c->unheard += status == MOSQ_ERR_CONN_LOST && !c->up && !c->lost;
+        c->closed = status == MOSQ_ERR_CONN_LOST && !c->lost;
+        c->unheard += c->closed && !c->up;
         lose_status(c, where, status);
     }
 }
@@ -463,7 +477,10 @@ void connection_unsubscribe(struct connection *c, const char *filter)
 const char *connection_remark(const struct connection *c)
 {
     if (c->rivals_ns && connection_now_ns() - c->rivals_ns < RIVALS_NS) {
-        return "another client connects under the same client_id";
+        return c->short_lives < SHORT_LIVES
+                   ? "another client connects under the same client_id"
+                   : "the broker ends every connection at once, as if another client connected "
+                     "under the same client_id";
     }
     return c->up && c->v311
                ? "the broker takes only MQTT 3.1.1, which does not tell what it refuses"

@@ -53,8 +53,8 @@ struct connection_message {
     const void *correlation;  // NULL: none
     uint16_t correlation_size;
     const char *part_id, *crop_id; // user properties of a picture; NULL: none
-    bool history;   // sent late: user property history=true
-    uint64_t token; // comes back in `settled`; 0: nobody waits for it
+    bool history;                  // sent late: user property history=true
+    uint64_t token;                // comes back in `settled`; 0: nobody waits for it
     uint32_t item;
 };
 
@@ -70,10 +70,12 @@ struct connection {
     // Of this file.
     struct mosquitto *mosq;
     bool up, lost;
-    bool greeted;      // the last attempt came as far as sending CONNECT
-    bool v311;         // MQTT 3.1.1, because the broker does not take 5
-    uint32_t unheard;  // attempts in a row that ended before CONNACK
-    int64_t rivals_ns; // when another client of our name took the connection; 0: never
+    bool closed;          // the other side ended this one without a word
+    bool greeted;         // the last attempt came as far as sending CONNECT
+    bool v311;            // MQTT 3.1.1, because the broker does not take 5
+    uint32_t unheard;     // attempts in a row that ended before CONNACK
+    uint32_t short_lives; // connections in a row that came up and were ended by the broker at once
+    int64_t rivals_ns; // when that, or a DISCONNECT, told of another client of our name; 0: never
     char reason[160];  // why it is lost, if that is known better than by libmosquitto's status
     uint32_t backoff_ms;
     int64_t next_attempt_ns, attempt_ns, up_ns;
