@@ -20,6 +20,8 @@ struct options {
     uint32_t most;
     bool json, by_time;
     struct prune_options how;
+    const char *sparse; // pattern, or NULL: channels go
+    double sparsity;
 };
 
 enum {
@@ -30,6 +32,8 @@ enum {
     KEY_PROFILE,
     KEY_IMPORTANCE,
     KEY_NO_REFIT,
+    KEY_SPARSE,
+    KEY_SPARSITY,
     KEY_PICTURES,
     KEY_CONTRACT
 };
@@ -52,6 +56,12 @@ static const struct argp_option rows[] = {
      "comparison",
      0},
     {"no-refit", KEY_NO_REFIT, NULL, 0, "Leave the other weights as they are, for comparison", 0},
+    {"sparse", KEY_SPARSE, "PATTERN", 0,
+     "Make weights zero instead of taking channels out: unstructured, or blocks of "
+     "OUTPUTSxINPUTS channels, such as 4x1, 16x4, 16x8; needs --sparsity",
+     0},
+    {"sparsity", KEY_SPARSITY, "SHARE", 0,
+     "With --sparse: multiply-accumulates whose weight shall be zero, for example 50%", 0},
     {"pictures", KEY_PICTURES, "N", 0,
      "Take N of the pictures, evenly spread (default 64; at least 8)", 0},
     {"contract", KEY_CONTRACT, "FILE", 0, "model.yaml for a network that has none beside it", 0},
@@ -81,8 +91,25 @@ static uint32_t number(struct argp_state *state, const char *option, const char 
     return (uint32_t)value;
 }
 
+static void check_sparse(struct argp_state *state, const struct options *o)
+{
+    struct sparse_pattern pattern;
+    struct sl_error error;
+    if (!o->path || !o->pictures || !o->out || !o->sparse || o->sparsity <= 0)
+        argp_error(state, "expected: MODEL --sparse PATTERN --sparsity SHARE --calibration DIR "
+                          "--out DIR");
+    if (o->how.remove > 0 || o->profile || o->how.granule || !o->how.refit)
+        argp_error(state, "--sparse and --sparsity do not go with options that choose channels");
+    if (sparse_pattern_parse(o->sparse, &pattern, &error) < 0)
+        argp_error(state, "--sparse: %s", error.message);
+}
+
 static void check(struct argp_state *state, const struct options *o)
 {
+    if (o->sparse || o->sparsity > 0) {
+        check_sparse(state, o);
+        return;
+    }
     if (!o->path || !o->pictures || !o->out || o->how.remove <= 0)
         argp_error(state, "expected: MODEL --target-macs SHARE --calibration DIR --out DIR");
     if (o->by_time != (o->profile != NULL))
@@ -114,6 +141,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_TIME:
         o->how.remove = 1 - share(state, "--target-time", text);
         o->by_time = true;
+        return 0;
+    case KEY_SPARSE:
+        o->sparse = text;
+        return 0;
+    case KEY_SPARSITY:
+        o->sparsity = share(state, "--sparsity", text);
         return 0;
     case KEY_GRANULE:
         o->how.granule = number(state, "--granule", text, 1, 64);
@@ -344,6 +377,23 @@ static int work(struct options *o, struct network *network, struct progress *pro
     return status;
 }
 
+static int work_sparse(const struct options *o, struct network *network, struct progress *progress,
+                       struct sl_error *error)
+{
+    struct sparse_request request = {.pictures = o->pictures,
+                                     .out = o->out,
+                                     .pattern = o->sparse,
+                                     .least = LEAST_PICTURES,
+                                     .most = o->most,
+                                     .json = o->json,
+                                     .how = {.sparsity = o->sparsity,
+                                             .magnitude = o->how.importance == PRUNE_BY_MAGNITUDE,
+                                             .progress = progress_step,
+                                             .ctx = progress}};
+    const int status = sparse_pattern_parse(o->sparse, &request.how.pattern, error);
+    return status < 0 ? status : sparse_work(&request, network, progress, error);
+}
+
 int workshop_command_prune(int argc, char **argv)
 {
     static const char doc[] =
@@ -351,7 +401,10 @@ int workshop_command_prune(int argc, char **argv)
         "on "
         "calibration pictures, without training or labels.\vMODEL is a model's folder, or an .onnx "
         "file with a model.yaml beside it. The new folder holds the network, model.yaml and what "
-        "it names; it appears whole or not at all. Prune first, then quantize.";
+        "it names; it appears whole or not at all. Prune first, then quantize. The engine leaves "
+        "out "
+        "8-bit weights that are zero in whole blocks; `sightline model info` says how many on this "
+        "machine.";
     const struct argp argp = {rows, parse, "MODEL", doc, NULL, NULL, NULL};
     struct options o = {.how = {.refit = true}};
     struct sl_error error = {""};
@@ -366,7 +419,8 @@ int workshop_command_prune(int argc, char **argv)
     if (status == 0)
         status = network_open(o.path, o.contract, &network, &error);
     if (status == 0)
-        status = work(&o, &network, &progress, &error);
+        status = (o.sparse ? work_sparse(&o, &network, &progress, &error)
+                           : work(&o, &network, &progress, &error));
     network_close(&network);
     if (status == 0)
         return 0;

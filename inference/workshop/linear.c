@@ -28,6 +28,19 @@ void linear_apply(float *y, const float *x, size_t rows, size_t k, const float *
                 (int)k, 0, y, (int)m);
 }
 
+void linear_subtract(float *y, size_t k, const float *a, const float *x, size_t n)
+{
+    if (n == 1)
+        cblas_saxpy((int)k, -a[0], x, 1, y, 1);
+    else if (n > 0)
+        cblas_sgemv(CblasRowMajor, CblasTrans, (int)n, (int)k, -1, x, (int)k, a, 1, 1, y, 1);
+}
+
+void linear_scale(float *y, size_t k, float factor)
+{
+    cblas_sscal((int)k, factor, y, 1);
+}
+
 // Sums of float products are accurate enough to be collected; their inversion is not.
 static double *damped_copy(const float *h, size_t k, float ridge)
 {

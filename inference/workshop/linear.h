@@ -15,6 +15,10 @@ void linear_cross(float *c, size_t m, size_t k, const float *y, const float *x, 
 // y [rows][m] = x [rows][k] wT, for w [m][k].
 void linear_apply(float *y, const float *x, size_t rows, size_t k, const float *w, size_t m);
 
+// y [k] -= a [n] x, for x [n][k].
+void linear_subtract(float *y, size_t k, const float *a, const float *x, size_t n);
+void linear_scale(float *y, size_t k, float factor);
+
 // Solves w (h + ridge I) = c for w [m][k]: the weights with the least squared error whose normal
 // equations are h and c. `ridge` is absolute. -EDOM if h + ridge I is not positive definite.
 int linear_solve(const float *h, size_t k, float ridge, const float *c, size_t m, float *w,

@@ -235,6 +235,92 @@ static int round_group(struct task *t, bool *compensated, struct sl_error *error
     return status;
 }
 
+// Lists the columns in which row `first` has weights; returns how many rows from it on have zeros
+// in the same places. Sparse weights shall stay sparse.
+static uint32_t same_zeros(const struct task *t, uint32_t first, uint32_t *columns, uint32_t *count)
+{
+    const float *row = t->weights + (uint64_t)first * t->k;
+    uint32_t end = first + 1;
+    *count = 0;
+    for (uint32_t j = 0; j < t->k; j++)
+        if (row[j] != 0)
+            columns[(*count)++] = j;
+    for (bool same = true; end < t->m; end++) {
+        for (uint32_t j = 0; j < t->k && same; j++)
+            same = (row[j] == 0) == (t->weights[(uint64_t)end * t->k + j] == 0);
+        if (!same)
+            break;
+    }
+    return end - first;
+}
+
+static void gather(const float *from, uint32_t rows, uint32_t k, const uint32_t *columns,
+                   uint32_t count, float *to)
+{
+    for (uint32_t i = 0; i < rows; i++)
+        for (uint32_t j = 0; j < count; j++)
+            to[(uint64_t)i * count + j] = from[(uint64_t)i * k + columns[j]];
+}
+
+// Some rows as a task of their own, with the columns in which they have weights.
+static int open_part(const struct task *t, uint32_t first, const uint32_t *columns,
+                     struct task *part, float **weights, struct sl_error *error)
+{
+    const struct samples *s = &t->samples;
+    const uint64_t values = (uint64_t)s->rows * part->k;
+    part->samples = (struct samples){.rows = s->rows, .k = part->k, .held = s->held};
+    part->samples.exact = malloc(values * sizeof(float) + 1);
+    part->samples.changed = malloc(values * sizeof(float) + 1);
+    part->weights = *weights = malloc((uint64_t)part->m * part->k * sizeof(float));
+    if (!*weights || !part->samples.exact || !part->samples.changed)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    gather(s->exact, s->rows, t->k, columns, part->k, part->samples.exact);
+    gather(s->changed, s->rows, t->k, columns, part->k, part->samples.changed);
+    gather(t->weights + (uint64_t)first * t->k, part->m, t->k, columns, part->k, *weights);
+    return take_memory(part, error);
+}
+
+static int round_part(struct task *t, uint32_t first, uint32_t rows, const uint32_t *columns,
+                      uint32_t count, bool *compensated, struct sl_error *error)
+{
+    struct task part = {.m = rows, .k = count};
+    float *weights = NULL;
+    int status = open_part(t, first, columns, &part, &weights, error);
+    if (status == 0)
+        status = round_group(&part, compensated, error);
+    for (uint32_t i = 0; i < rows && status == 0; i++) {
+        t->scale[first + i] = part.scale[i];
+        for (uint32_t j = 0; j < count; j++)
+            t->q[(uint64_t)(first + i) * t->k + columns[j]] = part.q[(uint64_t)i * count + j];
+    }
+    free_task(&part);
+    free(weights);
+    return status;
+}
+
+// Rounds all rows; `compensated`: most of them with compensation.
+static int round_all_rows(struct task *t, bool *compensated, struct sl_error *error)
+{
+    uint32_t *columns = malloc(t->k * sizeof(*columns)), better = 0;
+    int status = columns ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
+    memset(t->q, 0, (uint64_t)t->m * t->k * sizeof(*t->q));
+    for (uint32_t first = 0, rows = 0; first < t->m && status == 0; first += rows) {
+        uint32_t count;
+        bool part_compensated = false;
+        rows = same_zeros(t, first, columns, &count);
+        for (uint32_t i = 0; i < rows; i++)
+            t->scale[first + i] = 1.0f / LEVELS;
+        if (rows == t->m && count == t->k)
+            status = round_group(t, &part_compensated, error);
+        else if (count > 0)
+            status = round_part(t, first, rows, columns, count, &part_compensated, error);
+        better += part_compensated ? rows : 0;
+    }
+    *compensated = better * 2 > t->m;
+    free(columns);
+    return status;
+}
+
 // Samples of the rounded inputs, and everything that is decided from them.
 static int fit_group(struct plan *plan, struct walk *walk, uint32_t node, uint32_t group,
                      struct task *t, float *bias_change, bool *compensated, struct sl_error *error)
@@ -249,7 +335,7 @@ static int fit_group(struct plan *plan, struct walk *walk, uint32_t node, uint32
     (void)plan;
     if (status == 0) {
         samples_centre(&t->samples, means[0], means[1]);
-        status = round_group(t, compensated, error);
+        status = round_all_rows(t, compensated, error);
     }
     for (uint32_t i = 0; i < t->m && status == 0; i++) {
         double sum = 0;
