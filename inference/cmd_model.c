@@ -229,6 +229,7 @@ static const struct {
     {"info", "Show what a model is made of", info},
     {"report", "Show models side by side", workshop_command_report},
 #ifdef SIGHTLINE_WORKSHOP
+    {"convert", "Store weights in fewer bytes", workshop_command_convert},
     {"prune", "Take channels out of a model, or make its weights sparse", workshop_command_prune},
     {"quantize", "Make an INT8 model of a float one", workshop_command_quantize},
 #endif

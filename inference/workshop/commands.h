@@ -5,6 +5,7 @@
 #include "inference/workshop/progress.h"
 #include "inference/workshop/sparse.h"
 
+int workshop_command_convert(int argc, char **argv);
 int workshop_command_prune(int argc, char **argv);
 int workshop_command_quantize(int argc, char **argv);
 int workshop_command_report(int argc, char **argv);
