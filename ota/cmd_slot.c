@@ -1,4 +1,6 @@
 // `sightline slot`: prepares a camera's storage and says what is in it.
+#include "ota/bundle/encryption.h"
+#include "ota/bundle/key_file.h"
 #include "ota/storage.h"
 
 #include <argp.h>
@@ -19,7 +21,7 @@ static struct sl_storage storage;
 static struct sl_bundle bundle;
 
 struct options {
-    const char *folder, *bundle, *root;
+    const char *folder, *bundle, *root, *device;
     uint64_t slot_size;
     bool json;
 };
@@ -216,6 +218,21 @@ static int read_root(const char *path, uint8_t document[SL_DOCUMENT_MAX], struct
                : fail("%s: %s: %s", path, sl_refusal_name(error.refusal), error.message);
 }
 
+// A camera that could not read its first bundle must not leave the factory.
+static enum sl_refusal check_device(const struct options *o, struct sl_bundle_error *error)
+{
+    uint8_t device[64], key[SL_KEY];
+    enum sl_refusal refusal = SL_ACCEPTED;
+    if (o->device)
+        refusal = sl_key_file_secret(o->device, device, error);
+    if (refusal == SL_ACCEPTED && bundle.manifest.encryption.cipher != SL_CIPHER_NONE)
+        refusal =
+            sl_content_key_open(&bundle.manifest.encryption, o->device ? device : NULL, key, error);
+    sodium_memzero(device, sizeof(device));
+    sodium_memzero(key, sizeof(key));
+    return refusal;
+}
+
 // Into A and the golden slot, then read again as a camera will, trusting only what it will.
 static int install(const struct options *o, const struct sl_trust *trust,
                    struct sl_ota_state *state)
@@ -236,6 +253,8 @@ static int install(const struct options *o, const struct sl_trust *trust,
         refusal = sl_bundle_verify(&bundle, &source, trust, &any, &error);
         if (refusal == SL_ACCEPTED)
             refusal = sl_storage_facts(&bundle, &facts, &error);
+        if (refusal == SL_ACCEPTED)
+            refusal = check_device(o, &error);
         if (refusal != SL_ACCEPTED)
             break;
         state->root_version = bundle.root.version;
@@ -294,6 +313,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct options *o = state->input;
     switch (key) {
+    case 'd':
+        o->device = text;
+        return 0;
     case 'j':
         o->json = true;
         return 0;
@@ -338,6 +360,8 @@ static int provision_command(int argc, char **argv)
         "touched; what was interrupted can be started again.";
     static const struct argp_option list[] = {
         {"root", 'r', "FILE", 0, "The root document to trust", 0},
+        {"device-key", 'd', "FILE", 0,
+         "Secret key of this camera: a bundle that it cannot decrypt is refused", 0},
         {"size", 's', "MIB", 0, "Size of a slot that is made as a file (256)", 0},
         {0}};
     static const struct argp argp = {list, parse, "FOLDER BUNDLE", doc, NULL, NULL, NULL};

@@ -1,4 +1,5 @@
 // `sightline bundle create`: a model directory becomes one file.
+#include "ota/bundle/encryption.h"
 #include "ota/bundle/tool.h"
 
 #include "ota/sha256.h"
@@ -12,11 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 struct create {
     const char *directory, *output;
-    struct tool_list chain, keys;
+    struct tool_list chain, keys, devices;
     struct sl_manifest manifest;
     bool has_number, has_tensor;
     // the file
@@ -24,6 +26,7 @@ struct create {
     uint8_t head[SL_HEAD_MAX];
     uint8_t chunk[SL_CHUNK];
     uint32_t filled; // octets in the chunk
+    uint8_t content_key[SL_KEY], recipients[SL_RECIPIENTS_MAX * SL_RECIPIENT];
     struct tool_output out;
 };
 
@@ -35,6 +38,7 @@ enum {
     OPTION_LATENCY,
     OPTION_MEMORY,
     OPTION_VERSION,
+    OPTION_ENCRYPT,
 };
 
 static const struct argp_option rows[] = {
@@ -48,6 +52,8 @@ static const struct argp_option rows[] = {
     {"floor", 'f', "EPOCH.SEQ", 0, "Once committed nothing below runs (0.0)", 0},
     {"tensor", 't', "TYPE:LAYOUT:DIMS", 0,
      "Input tensor; float32:nchw:1xCHANNELSxHEIGHTxWIDTH of model.yaml if not given", 0},
+    {"encrypt-for", OPTION_ENCRYPT, "FILE.pub", 0,
+     "Encrypt, and let the camera with this device key read it; may be repeated", 0},
     {0, 0, 0, 0, "Acceptance:", 5},
     {"overlap", OPTION_OVERLAP, "SHARE", 0, "Least overlap with a golden box (0.8)", 5},
     {"score", OPTION_SCORE, "SHARE", 0, "Most difference of a golden score (0.05)", 5},
@@ -138,6 +144,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'p':
         tool_text("product", text, m->product, sizeof(m->product), state);
         return 0;
+    case OPTION_ENCRYPT:
+        tool_add(&c->devices, text, state);
+        return 0;
     case OPTION_VERSION:
         tool_text("model-version", text, m->version, sizeof(m->version), state);
         return 0;
@@ -185,6 +194,38 @@ static int read_chain(struct create *c)
     return 0;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, SL_HASH);
+}
+
+// A key for this bundle alone, sealed for each camera.
+static int plan_encryption(struct create *c)
+{
+    struct sl_encryption *e = &c->manifest.encryption;
+    if (c->devices.count == 0)
+        return 0;
+    randombytes_buf(c->content_key, sizeof(c->content_key));
+    for (unsigned i = 0; i < c->devices.count; i++) {
+        uint8_t public[SL_KEY], *const recipient = c->recipients + (size_t)i * SL_RECIPIENT;
+        if (tool_read_public(c->devices.at[i], public) != 0)
+            return 1;
+        sl_key_id(public, recipient);
+        if (!sl_content_key_seal(c->content_key, public, recipient + SL_HASH))
+            return tool_fail("%s: not a key that something can be sealed for", c->devices.at[i]);
+    }
+    qsort(c->recipients, c->devices.count, SL_RECIPIENT, compare_ids);
+    for (unsigned i = 1; i < c->devices.count; i++)
+        if (!compare_ids(c->recipients + (size_t)(i - 1) * SL_RECIPIENT,
+                         c->recipients + (size_t)i * SL_RECIPIENT))
+            return tool_fail("--encrypt-for: the same key twice");
+    *e = (struct sl_encryption){.cipher = SL_CIPHER_XCHACHA20,
+                                .n_recipients = (uint16_t)c->devices.count,
+                                .recipients = c->recipients};
+    sl_content_key_check(c->content_key, e->check);
+    return 0;
+}
+
 // Names and lengths are enough to know how long the manifest is, and so where the payload starts.
 static int plan(struct create *c, const struct tool_model *model)
 {
@@ -225,9 +266,23 @@ static int flush_chunk(struct create *c, uint64_t end)
     return status;
 }
 
-static int copy_component(struct create *c, struct sl_component *component, int fd,
-                          const char *path)
+static int read_all(int fd, const char *path, uint8_t *out, uint64_t size)
 {
+    while (size > 0) {
+        const ssize_t n = read(fd, out, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return tool_fail("%s: %s", path, n < 0 ? strerror(errno) : "became shorter");
+        out += n;
+        size -= (uint64_t)n;
+    }
+    return 0;
+}
+
+static int copy_component(struct create *c, uint16_t index, int fd, const char *path)
+{
+    struct sl_component *const component = &c->manifest.components[index];
     const uint64_t padded = sl_page_up(component->length);
     struct sha256_ctx hash;
     sha256_init(&hash);
@@ -236,12 +291,10 @@ static int copy_component(struct create *c, struct sl_component *component, int 
         uint64_t n = SL_CHUNK - c->filled;
         if (at < component->length) {
             n = n < component->length - at ? n : component->length - at;
-            const ssize_t got = read(fd, to, n);
-            if (got < 0 && errno == EINTR)
-                continue;
-            if (got <= 0)
-                return tool_fail("%s: %s", path, got < 0 ? strerror(errno) : "became shorter");
-            n = (uint64_t)got;
+            if (read_all(fd, path, to, n) != 0)
+                return 1;
+            if (c->manifest.encryption.cipher) // hashes are of what stands in the file
+                sl_content_xor(c->content_key, index, at, to, n);
             sha256_update(&hash, n, to);
         } else {
             n = n < padded - at ? n : padded - at;
@@ -265,7 +318,7 @@ static int write_payload(struct create *c)
         const int fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
             return tool_fail("%s: %s", path, strerror(errno));
-        const int status = copy_component(c, &c->manifest.components[i], fd, path);
+        const int status = copy_component(c, i, fd, path);
         close(fd);
         if (status != 0)
             return status;
@@ -326,9 +379,12 @@ int bundle_create(int argc, char **argv)
         .manifest = {.limits = {800000, 50000, 300, 1000}}, // what inference/selftest.h allows
     };
     argp_parse(&argp, argc, argv, 0, NULL, &c);
-    if (read_chain(&c) != 0 || fill_in(&c) != 0 || tool_output_open(&c.out, c.output) != 0)
+    if (read_chain(&c) != 0 || plan_encryption(&c) != 0 || fill_in(&c) != 0 ||
+        tool_output_open(&c.out, c.output) != 0)
         return 1;
-    if (write_payload(&c) != 0 || write_head(&c) != 0) {
+    const bool written = write_payload(&c) == 0 && write_head(&c) == 0;
+    sodium_memzero(c.content_key, sizeof(c.content_key));
+    if (!written) {
         tool_output_drop(&c.out);
         return 1;
     }

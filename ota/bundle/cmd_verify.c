@@ -1,17 +1,20 @@
 // `sightline bundle verify` and `show`.
+#include "ota/bundle/encryption.h"
+#include "ota/bundle/key_file.h"
 #include "ota/bundle/load.h"
 #include "ota/bundle/tool.h"
 #include "ota/bundle/tool_print.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { OPTION_DENY = 256, OPTION_CAMERA };
+enum { OPTION_DENY = 256, OPTION_CAMERA, OPTION_DEVICE };
 
 struct check {
-    const char *file, *root;
+    const char *file, *root, *device;
     struct tool_list chain, catalogs;
     struct sl_bundle_policy policy;
     char product[SL_TEXT_MAX + 1], hardware[SL_TEXT_MAX + 1], camera[SL_TEXT_MAX + 1];
@@ -35,6 +38,8 @@ static const struct argp_option verify_rows[] = {
     {"tensor", 't', "TYPE:LAYOUT:DIMS", 0, "Input tensor of this line", 0},
     {"floor", 'f', "EPOCH.SEQ", 0, "Floor of this camera", 0},
     {"deny", OPTION_DENY, "ID", 0, "A bundle id that is refused; may be repeated", 0},
+    {"device-key", OPTION_DEVICE, "FILE", 0,
+     "Also check that the camera with this secret key can decrypt it", 0},
     {"json", 'j', NULL, 0, "Print one JSON object", 0},
     {0},
 };
@@ -85,6 +90,9 @@ static error_t parse_verify(int key, char *text, struct argp_state *state)
         return 0;
     case 'c':
         tool_add(&c->chain, text, state);
+        return 0;
+    case OPTION_DEVICE:
+        c->device = text;
         return 0;
     case 'C':
         tool_add(&c->catalogs, text, state);
@@ -179,6 +187,21 @@ static void progress(void *ctx, uint32_t done, uint32_t total)
                 done == total ? "\n" : "");
 }
 
+// What is not encrypted every camera can read.
+static enum sl_refusal check_device(const struct check *c, const struct sl_encryption *encryption,
+                                    struct sl_bundle_error *error)
+{
+    uint8_t device[64], key[SL_KEY];
+    if (!c->device || encryption->cipher == SL_CIPHER_NONE)
+        return SL_ACCEPTED;
+    enum sl_refusal refusal = sl_key_file_secret(c->device, device, error);
+    if (refusal == SL_ACCEPTED)
+        refusal = sl_content_key_open(encryption, device, key, error);
+    sodium_memzero(device, sizeof(device));
+    sodium_memzero(key, sizeof(key));
+    return refusal;
+}
+
 static int verify_bundle(struct check *c, const struct sl_bundle_source *source)
 {
     static struct sl_bundle bundle;
@@ -186,7 +209,8 @@ static int verify_bundle(struct check *c, const struct sl_bundle_source *source)
     time_t start = time(NULL);
     c->policy.denied = (const uint8_t(*)[SL_HASH])c->denied;
     if (sl_bundle_verify(&bundle, source, &c->trust, &c->policy, &error) != SL_ACCEPTED ||
-        sl_bundle_verify_payload(&bundle, source, progress, &start, &error) != SL_ACCEPTED)
+        sl_bundle_verify_payload(&bundle, source, progress, &start, &error) != SL_ACCEPTED ||
+        check_device(c, &bundle.manifest.encryption, &error) != SL_ACCEPTED)
         return refused(c, c->file, &error);
     tool_print_bundle(&bundle.super, &bundle.manifest, &bundle.root, c->json);
     return 0;

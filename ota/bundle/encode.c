@@ -126,6 +126,15 @@ static void write_limits(struct sl_writer *w, const struct sl_manifest *m)
     end(w, start);
 }
 
+static void write_encryption(struct sl_writer *w, const struct sl_encryption *e)
+{
+    const size_t start = begin(w, SL_MANIFEST_ENCRYPTION);
+    sl_write_u8(w, e->cipher);
+    sl_write_octets(w, e->check, SL_HASH);
+    sl_write_octets(w, e->recipients, (size_t)e->n_recipients * SL_RECIPIENT);
+    end(w, start);
+}
+
 size_t sl_manifest_write(const struct sl_manifest *manifest, uint8_t *out, size_t size)
 {
     static struct sl_manifest check;
@@ -138,6 +147,8 @@ size_t sl_manifest_write(const struct sl_manifest *manifest, uint8_t *out, size_
     write_text(&w, SL_MANIFEST_VERSION, manifest->version);
     write_payload(&w, manifest);
     write_limits(&w, manifest);
+    if (manifest->encryption.cipher)
+        write_encryption(&w, &manifest->encryption);
     const struct sl_octets written = {out, w.used};
     return w.failed || sl_manifest_read(written, &check, NULL) != SL_ACCEPTED ? 0 : w.used;
 }

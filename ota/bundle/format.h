@@ -23,6 +23,9 @@
 #define SL_PREFIX_CATALOG  "SLCATLG1"
 #define SL_PREFIX_ORDER    "SLORDER1"
 
+// In front of a content key where its hash is taken.
+#define SL_PREFIX_CONTENT "SLCONTK1"
+
 enum {
     SL_PAGE = 4096,
     SL_CHUNK = 256 << 10,
@@ -76,6 +79,11 @@ enum {
     SL_ROLE_KEYS_MAX = 12,
     SL_REVOKED_MAX = 96,
     SL_CAMERAS_MAX = 32,
+
+    // encryption: for each camera the id of its device key, and the content key sealed for it
+    SL_SEALED = 80,
+    SL_RECIPIENT = SL_HASH + SL_SEALED,
+    SL_RECIPIENTS_MAX = 256,
 };
 
 #define SL_PAYLOAD_MAX ((uint64_t)SL_CHUNKS_MAX * SL_CHUNK)
@@ -91,6 +99,7 @@ enum sl_manifest_tag {
     SL_MANIFEST_COMPONENTS,  // each u8 length of name, name, u64 offset, u64 length, SHA-256
     SL_MANIFEST_LIMITS,      // u32 x 4, struct sl_limits
     SL_MANIFEST_CLAIMS,      // u32 latency, u64 memory, struct sl_claims
+    SL_MANIFEST_ENCRYPTION,  // may be missing: u8 cipher = 1, hash of the content key, recipients
 };
 
 enum sl_root_tag {

@@ -2,6 +2,7 @@
 // there.
 #include "ota/bundle/load.h"
 
+#include "ota/bundle/encryption.h"
 #include "ota/sha256.h"
 
 #include <errno.h>
@@ -16,6 +17,8 @@ struct walk {
     const struct sl_manifest *manifest;
     uint16_t component; // the one that is being hashed
     struct sha256_ctx hash;
+    int fd;             // where it is copied to; -1: nowhere
+    const uint8_t *key; // of the content; NULL: not encrypted
 };
 
 static void next_component(struct walk *w, uint16_t component)
@@ -78,9 +81,21 @@ static int write_all(int fd, const uint8_t *octets, size_t size)
     return 0;
 }
 
+// The parts of components in a chunk that was verified.
+static void decrypt(const struct walk *w, uint64_t at, uint8_t *octets, uint64_t size)
+{
+    const struct sl_manifest *m = w->manifest;
+    for (uint16_t i = 0; i < m->n_components; i++) {
+        const struct sl_component *c = &m->components[i];
+        const uint64_t from = at > c->offset ? at : c->offset;
+        const uint64_t to = least(at + size, c->offset + c->length);
+        if (from < to)
+            sl_content_xor(w->key, i, from - c->offset, octets + (from - at), to - from);
+    }
+}
+
 static enum sl_refusal take_chunk(struct sl_bundle *b, const struct sl_bundle_source *source,
-                                  struct walk *w, uint32_t index, int fd,
-                                  struct sl_bundle_error *error)
+                                  struct walk *w, uint32_t index, struct sl_bundle_error *error)
 {
     const uint64_t at = (uint64_t)index * SL_CHUNK;
     const uint32_t length = sl_bundle_chunk_length(b, index);
@@ -90,23 +105,25 @@ static enum sl_refusal take_chunk(struct sl_bundle *b, const struct sl_bundle_so
     enum sl_refusal refusal = sl_bundle_check_chunk(b, index, b->chunk, error);
     if (refusal == SL_ACCEPTED)
         refusal = walk_octets(w, at, b->chunk, length, error);
-    if (refusal != SL_ACCEPTED || fd < 0)
+    if (refusal != SL_ACCEPTED || w->fd < 0)
         return refusal;
-    status = write_all(fd, b->chunk, length);
+    if (w->key)
+        decrypt(w, at, b->chunk, length);
+    status = write_all(w->fd, b->chunk, length);
     return status == 0
                ? SL_ACCEPTED
                : sl_refuse(error, SL_REFUSED_MEMORY, "chunk %u: %s", index, strerror(-status));
 }
 
 static enum sl_refusal take_payload(struct sl_bundle *b, const struct sl_bundle_source *source,
-                                    int fd, sl_bundle_progress *progress, void *ctx,
-                                    struct sl_bundle_error *error)
+                                    int fd, const uint8_t *key, sl_bundle_progress *progress,
+                                    void *ctx, struct sl_bundle_error *error)
 {
-    struct walk w = {.manifest = &b->manifest};
+    struct walk w = {.manifest = &b->manifest, .fd = fd, .key = key};
     const uint32_t n = sl_bundle_n_chunks(b);
     next_component(&w, 0);
     for (uint32_t i = 0; i < n; i++) {
-        const enum sl_refusal refusal = take_chunk(b, source, &w, i, fd, error);
+        const enum sl_refusal refusal = take_chunk(b, source, &w, i, error);
         if (refusal != SL_ACCEPTED)
             return refusal;
         if (progress)
@@ -120,27 +137,43 @@ enum sl_refusal sl_bundle_verify_payload(struct sl_bundle *bundle,
                                          sl_bundle_progress *progress, void *ctx,
                                          struct sl_bundle_error *error)
 {
-    return take_payload(bundle, source, -1, progress, ctx, error);
+    return take_payload(bundle, source, -1, NULL, progress, ctx, error);
+}
+
+static enum sl_refusal fill(struct sl_bundle *bundle, const struct sl_bundle_source *source,
+                            const uint8_t *key, int memory, struct sl_bundle_error *error)
+{
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+    const int status = write_all(memory, bundle->head, bundle->super.payload_at);
+    if (status < 0)
+        return sl_refuse(error, SL_REFUSED_MEMORY, "memfd: %s", strerror(-status));
+    const enum sl_refusal refusal = take_payload(bundle, source, memory, key, NULL, NULL, error);
+    if (refusal == SL_ACCEPTED && fcntl(memory, F_ADD_SEALS, seals) < 0)
+        return sl_refuse(error, SL_REFUSED_MEMORY, "sealing: %s", strerror(errno));
+    return refusal;
 }
 
 enum sl_refusal sl_bundle_load(struct sl_bundle *bundle, const struct sl_bundle_source *source,
-                               int *fd, struct sl_bundle_error *error)
+                               const uint8_t *device, int *fd, struct sl_bundle_error *error)
 {
-    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+    uint8_t key[SL_KEY] = {0};
+    const bool encrypted = bundle->manifest.encryption.cipher != SL_CIPHER_NONE;
+    if (encrypted) {
+        const enum sl_refusal refusal =
+            sl_content_key_open(&bundle->manifest.encryption, device, key, error);
+        if (refusal != SL_ACCEPTED)
+            return refusal;
+    }
     const int memory = memfd_create("sightline-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (memory < 0)
-        return sl_refuse(error, SL_REFUSED_MEMORY, "memfd: %s", strerror(errno));
-    enum sl_refusal refusal = SL_ACCEPTED;
-    const int status = write_all(memory, bundle->head, bundle->super.payload_at);
-    if (status < 0)
-        refusal = sl_refuse(error, SL_REFUSED_MEMORY, "memfd: %s", strerror(-status));
-    if (refusal == SL_ACCEPTED)
-        refusal = take_payload(bundle, source, memory, NULL, NULL, error);
-    if (refusal == SL_ACCEPTED && fcntl(memory, F_ADD_SEALS, seals) < 0)
-        refusal = sl_refuse(error, SL_REFUSED_MEMORY, "sealing: %s", strerror(errno));
+    const enum sl_refusal refusal =
+        memory < 0 ? sl_refuse(error, SL_REFUSED_MEMORY, "memfd: %s", strerror(errno))
+                   : fill(bundle, source, encrypted ? key : NULL, memory, error);
+    sodium_memzero(key, sizeof(key));
+    if (encrypted)
+        sodium_memzero(bundle->chunk, sizeof(bundle->chunk)); // the last chunk, decrypted
     if (refusal == SL_ACCEPTED)
         *fd = memory;
-    else
+    else if (memory >= 0)
         close(memory);
     return refusal;
 }

@@ -15,9 +15,12 @@ enum sl_refusal sl_bundle_verify_payload(struct sl_bundle *bundle,
                                          struct sl_bundle_error *error);
 
 // The same, into a memfd that is sealed against every change. It holds the whole bundle: the head
-// as it was verified and the chunks as they were hashed, so nothing is read twice. *fd is the
-// caller's to close; untouched on refusal.
+// as it was verified and the chunks as they were hashed, so nothing is read twice. Components that
+// are encrypted are decrypted there and nowhere else, once their octets' hashes were right; the
+// manifest's hashes remain those of the encrypted octets. `device` is the camera's secret device
+// key, 64 octets, or NULL: then what is encrypted is refused. *fd is the caller's to close;
+// untouched on refusal.
 enum sl_refusal sl_bundle_load(struct sl_bundle *bundle, const struct sl_bundle_source *source,
-                               int *fd, struct sl_bundle_error *error);
+                               const uint8_t *device, int *fd, struct sl_bundle_error *error);
 
 #endif

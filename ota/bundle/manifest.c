@@ -1,6 +1,7 @@
 // Reads the manifest.
 #include "ota/bundle/manifest.h"
 
+#include "ota/bundle/encryption.h"
 #include "ota/bundle/superblock.h"
 
 #include <string.h>
@@ -122,6 +123,11 @@ static bool read_claims(struct sl_octets *value, void *out)
     return sl_take32(value, &c->latency_us) && sl_take64(value, &c->memory);
 }
 
+static bool read_encryption(struct sl_octets *value, void *out)
+{
+    return sl_take_encryption(value, &((struct sl_manifest *)out)->encryption);
+}
+
 enum sl_refusal sl_manifest_read(struct sl_octets octets, struct sl_manifest *out,
                                  struct sl_bundle_error *error)
 {
@@ -136,6 +142,7 @@ enum sl_refusal sl_manifest_read(struct sl_octets octets, struct sl_manifest *ou
         {SL_MANIFEST_COMPONENTS, false, "manifest: components", read_components},
         {SL_MANIFEST_LIMITS, false, "manifest: limits", read_limits},
         {SL_MANIFEST_CLAIMS, false, "manifest: claims", read_claims},
+        {SL_MANIFEST_ENCRYPTION, true, "manifest: encryption", read_encryption},
     };
     memset(out, 0, sizeof(*out));
     return sl_tlv_read(octets, rows, sizeof(rows) / sizeof(rows[0]), out, error);

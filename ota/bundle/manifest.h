@@ -40,6 +40,14 @@ struct sl_claims {
     uint64_t memory;     // octets
 };
 
+// See encryption.h.
+struct sl_encryption {
+    uint8_t cipher; // enum sl_cipher; 0: not encrypted
+    uint16_t n_recipients;
+    uint8_t check[SL_HASH];
+    const uint8_t *recipients; // into the octets that were read
+};
+
 struct sl_manifest {
     char product[SL_TEXT_MAX + 1];
     char version[SL_TEXT_MAX + 1]; // for people
@@ -53,6 +61,7 @@ struct sl_manifest {
     struct sl_component components[SL_COMPONENTS_MAX]; // by name, which is by offset too
     struct sl_limits limits;
     struct sl_claims claims;
+    struct sl_encryption encryption;
 };
 
 // < 0, 0, > 0 as a is before b, the same, after b.

@@ -20,9 +20,9 @@ enum sl_refusal sl_refuse(struct sl_bundle_error *error, enum sl_refusal refusal
 const char *sl_refusal_name(enum sl_refusal refusal)
 {
     static const char *const names[SL_N_REFUSALS] = {
-        "accepted", "read",   "truncated", "oversized", "format", "checksum",
-        "padding",  "root",   "signature", "threshold", "hash",   "product",
-        "hardware", "tensor", "old",       "denied",    "camera", "memory",
+        "accepted", "read",      "truncated", "oversized", "format",  "checksum", "padding",
+        "root",     "signature", "threshold", "hash",      "product", "hardware", "tensor",
+        "old",      "denied",    "camera",    "memory",    "key",
     };
     return (unsigned)refusal < SL_N_REFUSALS ? names[refusal] : "unknown";
 }

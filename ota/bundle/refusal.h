@@ -22,6 +22,7 @@ enum sl_refusal {
     SL_REFUSED_DENIED, // bundle id on a list of refused ones
     SL_REFUSED_CAMERA, // an order for other cameras
     SL_REFUSED_MEMORY, // no memory descriptor to load into
+    SL_REFUSED_KEY,    // encrypted, and not for this camera's key
     SL_N_REFUSALS,
 };
 

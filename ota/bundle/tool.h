@@ -8,7 +8,7 @@
 
 #include <argp.h>
 
-#define SL_TOOL_LIST 64
+#define SL_TOOL_LIST 256
 
 // Values of an option that may be given more than once.
 struct tool_list {

@@ -1,4 +1,5 @@
 // Files of `sightline bundle`: whole or not at all, and keys.
+#include "ota/bundle/key_file.h"
 #include "ota/bundle/tool.h"
 
 #include <errno.h>
@@ -124,9 +125,6 @@ int tool_read(const char *path, uint8_t *out, size_t most, size_t *size)
     return status;
 }
 
-#define PUBLIC_LINE "sightline-public-key ed25519 "
-#define SECRET_LINE "sightline-secret-key ed25519 "
-
 static int write_key(const char *path, const char *line, const uint8_t *octets, unsigned mode)
 {
     char text[128], hex[65];
@@ -147,57 +145,27 @@ int tool_write_keys(const char *path)
     if (access(public_path, F_OK) == 0)
         return tool_fail("%s: %s", public_path, strerror(EEXIST));
     crypto_sign_keypair(public, secret);
-    int status = write_key(path, SECRET_LINE, secret, 0600); // the seed is the first half
+    int status = write_key(path, SL_KEY_LINE_SECRET, secret, 0600); // the seed is the first half
     if (status == 0)
-        status = write_key(public_path, PUBLIC_LINE, public, 0644);
+        status = write_key(public_path, SL_KEY_LINE_PUBLIC, public, 0644);
     sodium_memzero(secret, sizeof(secret));
     return status;
 }
 
-static int parse_key(const char *path, const char *line, const uint8_t *text, size_t size,
-                     uint8_t *key)
-{
-    const size_t start = strlen(line);
-    size_t n = 0;
-    if (size != start + 65 || memcmp(text, line, start) != 0 || text[size - 1] != '\n' ||
-        sodium_hex2bin(key, 32, (const char *)text + start, 64, NULL, &n, NULL) != 0 || n != 32)
-        return tool_fail("%s: expected one line '%s…'", path, line);
-    return 0;
-}
-
 int tool_read_public(const char *path, uint8_t key[32])
 {
-    uint8_t text[128];
-    size_t size;
-    if (tool_read(path, text, sizeof(text), &size) != 0)
-        return 1;
-    return parse_key(path, PUBLIC_LINE, text, size, key);
+    struct sl_bundle_error error;
+    return sl_key_file_public(path, key, &error) == SL_ACCEPTED
+               ? 0
+               : tool_fail("%s: %s", path, error.message);
 }
 
 int tool_read_secret(const char *path, uint8_t key[64])
 {
-    uint8_t text[128], seed[32], public[32];
-    size_t size;
-    struct stat info;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &info) < 0) {
-        tool_fail("%s: %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return 1;
-    }
-    int status = info.st_mode & 077 ? tool_fail("%s: a secret key that others may read or write "
-                                                "(mode %03o); expected 600",
-                                                path, info.st_mode & 0777u)
-                                    : read_open(path, fd, text, sizeof(text), &size);
-    close(fd);
-    if (status == 0)
-        status = parse_key(path, SECRET_LINE, text, size, seed);
-    if (status == 0)
-        crypto_sign_seed_keypair(public, key, seed);
-    sodium_memzero(text, sizeof(text));
-    sodium_memzero(seed, sizeof(seed));
-    return status;
+    struct sl_bundle_error error;
+    return sl_key_file_secret(path, key, &error) == SL_ACCEPTED
+               ? 0
+               : tool_fail("%s: %s", path, error.message);
 }
 
 static int read_at(void *ctx, uint64_t offset, void *out, size_t size)

@@ -40,6 +40,8 @@ static void bundle_json(const struct sl_superblock *super, const struct sl_manif
            "\"probation_frames\":%u},\"claims\":{\"latency_ms\":%.3f,\"memory\":%" PRIu64 "}",
            m->limits.overlap_ppm / 1e6, m->limits.score_ppm / 1e6, m->limits.shadow_frames,
            m->limits.probation_frames, m->claims.latency_us / 1e3, m->claims.memory);
+    if (m->encryption.cipher)
+        printf(",\"encrypted_for\":%u", m->encryption.n_recipients);
     if (root)
         printf(",\"root\":%u", root->version);
     printf("}\n");
@@ -66,6 +68,8 @@ static void bundle_text(const struct sl_superblock *super, const struct sl_manif
            m->limits.probation_frames);
     printf("  claims     latency %.1f ms, memory %" PRIu64 " MiB\n", m->claims.latency_us / 1e3,
            m->claims.memory >> 20);
+    if (m->encryption.cipher)
+        printf("  encrypted  for %u cameras\n", m->encryption.n_recipients);
     printf("  size       %" PRIu64 " octets, %u signatures, components:\n", super->total,
            super->signatures / SL_SIGNATURE_SIZE);
     for (uint16_t i = 0; i < m->n_components; i++)

@@ -80,6 +80,40 @@ class Keys(Folder):
         self.run_tool("sign", "-k", "none", "m.slb", status=1)
 
 
+class Encryption(Folder):
+    def setUp(self):
+        super().setUp()
+        self.make_root()
+        self.run_tool("keygen", "cam1", "cam2", "cam3")
+
+    def test_for_two_cameras(self):
+        plain = self.make_bundle("-k", "a", "-k", "b")
+        before = (self.at / "m.slb").read_bytes()
+        first = self.make_bundle("-k", "a", "-k", "b", "--encrypt-for=cam2.pub", "--encrypt-for=cam1.pub")
+        after = (self.at / "m.slb").read_bytes()
+        yaml = (MODEL / "model.yaml").read_bytes()
+        self.assertIn(yaml, before)
+        self.assertNotIn(yaml[:40], after)
+        again = self.make_bundle("-k", "a", "-k", "b", "--encrypt-for=cam2.pub", "--encrypt-for=cam1.pub")
+        self.assertEqual(len({plain, first, again}), 3)  # another content key each time
+        self.run_tool("verify", "-r", "1.slr", "m.slb")
+        self.run_tool("verify", "-r", "1.slr", "--device-key=cam1", "m.slb")
+        self.run_tool("verify", "-r", "1.slr", "--device-key=cam2", "m.slb")
+        self.assertEqual(self.refused("-r", "1.slr", "--device-key=cam3", "m.slb"), "key")
+        self.assertEqual(self.refused("-r", "1.slr", "--device-key=cam1.pub", "m.slb"), "key")
+        shown = json.loads(self.run_tool("show", "--json", "m.slb"))
+        self.assertEqual(shown["encrypted_for"], 2)
+        self.assertIn("for 2 cameras", self.run_tool("show", "m.slb"))
+
+    def test_keys_that_do_not_do(self):
+        (self.at / "odd.pub").write_text("sightline-public-key ed25519 " + "00" * 32 + "\n")
+        for key in ("cam1", "none.pub", "odd.pub"):
+            self.run_tool("create", "-n", "1.7", "-h", "cam-hd", "-o", "x.slb", f"--encrypt-for={key}", MODEL, status=1)
+        self.run_tool("create", "-n", "1.7", "-h", "cam-hd", "-o", "x.slb", "--encrypt-for=cam1.pub",
+                      "--encrypt-for=cam1.pub", MODEL, status=1)
+        self.assertNotIn("x.slb", self.files())
+
+
 class Bundles(Folder):
     def setUp(self):
         super().setUp()

@@ -4,6 +4,7 @@
 #include "ota/sha256.h"
 
 #include "ota/bundle/crc32c.h"
+#include "ota/bundle/encryption.h"
 #include "ota/usb/bytes.h"
 
 #include <errno.h>
@@ -95,6 +96,33 @@ void made_free(struct made *m)
 {
     free(m->payload);
     free(m->bytes);
+}
+
+static int compare_recipients(const void *a, const void *b)
+{
+    return memcmp(a, b, SL_HASH);
+}
+
+void made_encrypt(struct made *m, const char *letters)
+{
+    struct sl_encryption *e = &m->manifest.encryption;
+    uint8_t key[SL_KEY], public[32], secret[64];
+    memset(key, 0x5a, sizeof(key));
+    *e = (struct sl_encryption){.cipher = SL_CIPHER_XCHACHA20, .recipients = m->recipients};
+    sl_content_key_check(key, e->check);
+    for (; *letters; letters++) {
+        uint8_t *const recipient = m->recipients + (size_t)e->n_recipients++ * SL_RECIPIENT;
+        made_key(*letters, public, secret);
+        sl_key_id(public, recipient);
+        if (e->n_recipients > 4 || !sl_content_key_seal(key, public, recipient + SL_HASH))
+            abort();
+    }
+    qsort(m->recipients, e->n_recipients, SL_RECIPIENT, compare_recipients);
+    for (uint16_t i = 0; i < m->manifest.n_components; i++) {
+        struct sl_component *c = &m->manifest.components[i];
+        sl_content_xor(key, i, 0, m->payload + c->offset, c->length);
+        sl_sha256(c->hash, m->payload + c->offset, c->length);
+    }
 }
 
 static uint32_t n_chunks(uint64_t payload)

@@ -14,6 +14,7 @@ struct made {
     size_t chain_size, text_size, signatures_size;
     struct sl_manifest manifest;
     struct sl_superblock super;
+    uint8_t recipients[4 * SL_RECIPIENT];
     uint8_t *payload; // 2 MiB
     uint8_t *bytes;   // the bundle
     size_t size;
@@ -31,6 +32,9 @@ void made_free(struct made *m);
 
 // `length` octets of component `name`, after those before it in the order of their names.
 void made_component(struct made *m, const char *name, size_t length);
+
+// Encrypts the components so far for up to four letters; the content key is 32 times 0x5a.
+void made_encrypt(struct made *m, const char *letters);
 
 void made_encode(struct made *m);                    // chunk list and manifest text
 void made_sign(struct made *m, const char *letters); // signatures over the text

@@ -114,6 +114,16 @@ static int seeds(const char *folder)
     if (status == 0)
         status = save(folder, "chunks.slb", m.bytes, m.size);
     made_free(&m);
+
+    made_begin(&m); // encrypted for three cameras
+    made_component(&m, "weights.bin", SL_CHUNK + 77);
+    made_encrypt(&m, "pqr");
+    made_encode(&m);
+    made_sign(&m, "xz");
+    made_finish(&m);
+    if (status == 0)
+        status = save(folder, "encrypted.slb", m.bytes, m.size);
+    made_free(&m);
     return status;
 }
 

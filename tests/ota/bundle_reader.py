@@ -17,7 +17,11 @@ import sys
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 PAGE, CHUNK, HASH, SIGNATURE = 4096, 256 << 10, 32, 97
 SUPER = struct.Struct("<8sIIQIIIIQ32s")
@@ -162,8 +166,18 @@ def read_components(octets, payload):
     return out
 
 
+def read_recipients(value):
+    """Key ids and sealed content keys."""
+    need(len(value) > 33 and value[0] == 1 and (len(value) - 33) % 112 == 0, "encryption")
+    rows = [(value[at:at + 32], value[at + 32:at + 112]) for at in range(33, len(value), 112)]
+    need(len(rows) <= 256 and all(a[0] < b[0] for a, b in zip(rows, rows[1:])), "recipients")
+    return value[1:33], dict(rows)
+
+
 def read_manifest(octets):
-    found = tlv(octets, range(1, 11))
+    found = tlv(octets, range(1, 12), optional=(11,))
+    if 11 in found:
+        read_recipients(found[11])
     need(WORD.fullmatch(found[1]) and WORD.fullmatch(found[6]), "text")
     need(len(words(found[2])) <= 8, "hardware")
     tensor = found[3]
@@ -215,6 +229,114 @@ def read_bundle(octets, trusted):
         need(not any(payload[offset + length:offset + up(length)]), "padding of a component")
     return (f"ok {name.hex()} root {version}, {len(components)} components, first "
             f"'{components[0][0].decode()}'")
+
+
+# Decryption, from RFC 8439, RFC 7748 and the drafts of XSalsa20 and XChaCha20; nothing of libsodium.
+
+def rotate(x, n):
+    return (x << n | x >> 32 - n) & 0xFFFFFFFF
+
+
+def rounds(x, quarter, columns, diagonals):
+    for _ in range(10):
+        for row in columns + diagonals:
+            quarter(x, *row)
+    return x
+
+
+def chacha_quarter(x, a, b, c, d):
+    for p, q, r, n in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+        x[p] = (x[p] + x[q]) & 0xFFFFFFFF
+        x[r] = rotate(x[r] ^ x[p], n)
+
+
+def salsa_quarter(x, a, b, c, d):
+    for p, q, r, n in ((b, a, d, 7), (c, b, a, 9), (d, c, b, 13), (a, d, c, 18)):
+        x[p] ^= rotate((x[q] + x[r]) & 0xFFFFFFFF, n)
+
+
+SIGMA = struct.unpack("<4I", b"expand 32-byte k")
+CHACHA = ([(i, 4 + i, 8 + i, 12 + i) for i in range(4)],
+          [(i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4) for i in range(4)])
+SALSA = ([(0, 4, 8, 12), (5, 9, 13, 1), (10, 14, 2, 6), (15, 3, 7, 11)],
+         [(0, 1, 2, 3), (5, 6, 7, 4), (10, 11, 8, 9), (15, 12, 13, 14)])
+
+
+def hchacha20(key, nonce16):
+    x = rounds([*SIGMA, *struct.unpack("<8I", key), *struct.unpack("<4I", nonce16)], chacha_quarter, *CHACHA)
+    return struct.pack("<8I", *x[:4], *x[12:])
+
+
+def salsa_input(key, nonce16):
+    k, n = struct.unpack("<8I", key), struct.unpack("<4I", nonce16)
+    return [SIGMA[0], *k[:4], SIGMA[1], *n, SIGMA[2], *k[4:], SIGMA[3]]
+
+
+def hsalsa20(key, nonce16):
+    x = rounds(salsa_input(key, nonce16), salsa_quarter, *SALSA)
+    return struct.pack("<8I", *(x[i] for i in (0, 5, 10, 15, 6, 7, 8, 9)))
+
+
+def xsalsa20(key, nonce24, length):
+    key, out = hsalsa20(key, nonce24[:16]), b""
+    for block in range(-(-length // 64)):
+        start = salsa_input(key, nonce24[16:] + struct.pack("<Q", block))
+        end = rounds(list(start), salsa_quarter, *SALSA)
+        out += struct.pack("<16I", *((a + b) & 0xFFFFFFFF for a, b in zip(start, end)))
+    return out[:length]
+
+
+def x25519_pair(letter):
+    """The device key of a letter, as a key for X25519."""
+    secret = private(letter)
+    seed = secret.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    own = X25519PrivateKey.from_private_bytes(hashlib.sha512(seed).digest()[:32])
+    public = secret.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return sha(public), own, own.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def open_sealed(sealed, own, own_public):
+    """libsodium's sealed box: XSalsa20 and Poly1305 under a key agreed with a passing key pair."""
+    passing, tag, hidden = sealed[:32], sealed[32:48], sealed[48:]
+    nonce = hashlib.blake2b(passing + own_public, digest_size=24).digest()
+    shared = own.exchange(X25519PublicKey.from_public_bytes(passing))
+    stream = xsalsa20(hsalsa20(shared, bytes(16)), nonce, 32 + len(hidden))
+    try:
+        Poly1305.verify_tag(stream[:32], hidden, tag)
+    except InvalidSignature as error:
+        raise Refused("sealed key") from error
+    return bytes(a ^ b for a, b in zip(hidden, stream[32:]))
+
+
+def decrypt(octets, letter):
+    """The plain components of an accepted bundle for the camera whose device key this is."""
+    starts, lengths, _ = read_super(octets)
+    manifest = octets[starts[1]:starts[1] + lengths[1]]
+    payload = octets[starts[4]:starts[4] + lengths[4]]
+    check, recipients = read_recipients(dict(entries(manifest))[11])
+    name, own, own_public = x25519_pair(letter)
+    need(name in recipients, "not for this camera")
+    key = open_sealed(recipients[name], own, own_public)
+    need(sha(b"SLCONTK1" + key) == check, "content key")
+    plain = {}
+    for index, (component, offset, length, _) in enumerate(read_manifest(manifest)[2]):
+        nonce = struct.pack("<H", index) + bytes(22)
+        cipher = Cipher(ChaCha20(hchacha20(key, nonce[:16]), bytes(8) + nonce[16:]), None)
+        plain[component] = cipher.decryptor().update(payload[offset:offset + length])
+    return plain
+
+
+def check_decryption(octets):
+    """What bundle_make.c encrypted, and who can read it."""
+    for letter in "pqr":
+        for component, plain in decrypt(octets, letter).items():
+            size = len(plain)
+            need(plain == bytes((i * 7 + size) & 255 for i in range(size)), f"plain {component}")
+    try:
+        decrypt(octets, "x")
+    except Refused:
+        return
+    raise Refused("a camera that it is not for can read it")
 
 
 def read_trust(path):
@@ -296,7 +418,7 @@ def bend_tlv(rng, octets):
     elif kind == 5:
         rows[at] = (tag, value + bytes(rng.randrange(1, 40)))
     elif kind == 6:
-        rows.append((rng.choice((11, 0x7fff, 0x8000, 0xffff)), b"new"))
+        rows.append((rng.choice((11, 12, 0x7fff, 0x8000, 0xffff)), b"new"))
     else:
         rows[at] = (tag, flip(rng, value))
     return b"".join(struct.pack("<HI", t, len(v)) + v for t, v in rows)
@@ -380,6 +502,7 @@ def compare(program, seeds, count):
                           input=b"".join(struct.pack("<I", len(c)) + c for c in cases))
     theirs = done.stdout.decode().splitlines()
     assert len(theirs) == len(cases), f"{len(theirs)} answers for {len(cases)} bundles"
+    check_decryption((seeds / "encrypted.slb").read_bytes())
     wrong = accepted = 0
     for number, (octets, their) in enumerate(zip(cases, theirs)):
         mine = judge(octets, trusted)

@@ -36,6 +36,8 @@ class Slots(unittest.TestCase):
         cls.bundle("good.slb", "1.7", "-k", "a", "-k", "b")
         cls.bundle("one.slb", "1.8", "-k", "a")
         cls.bundle("large.slb", "1.4294967296", "-k", "a", "-k", "b")
+        cls.tool("keygen", "cam1", "cam2")
+        cls.bundle("secret.slb", "1.9", "-k", "a", "-k", "b", "--encrypt-for=cam1.pub")
 
     @classmethod
     def tool(cls, *arguments):
@@ -160,6 +162,24 @@ class Slots(unittest.TestCase):
                 self.assertTrue(seen["slots"]["sl-golden"]["authentic"])
                 (self.at / "sl-model-a").write_bytes(before)
         self.status()
+
+    def test_encrypted_for_this_camera(self):
+        def provision(*more, status=0):
+            return self.slot("provision", "--size=16", "-r", "1.slr", *more, self.at, "secret.slb", status=status)
+
+        self.assertIn("no device key", provision(status=1))
+        self.assertIn("not among them", provision("--device-key=cam2", status=1))
+        self.assertIn("No such file", provision("--device-key=nobody", status=1))
+        self.assertIn("others may read", provision("--device-key=cam1.pub", status=1))
+        os.chmod(self.keys / "cam1", 0o644)
+        self.assertIn("others may read", provision("--device-key=cam1", status=1))
+        os.chmod(self.keys / "cam1", 0o600)
+        self.slot("status", self.at, status=1)  # nothing was provisioned so far
+        provision("--device-key=cam1")
+        self.assertTrue(self.status()["serves"])
+        secret = (self.keys / "secret.slb").read_bytes()
+        self.assertEqual((self.at / "sl-model-a").read_bytes()[:len(secret)], secret)
+        self.assertNotIn((MODEL / "model.yaml").read_bytes()[:64], secret)
 
     def test_state_areas_erased(self):
         self.provision()

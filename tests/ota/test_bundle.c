@@ -3,6 +3,7 @@
 
 #include "ota/sha256.h"
 
+#include "ota/bundle/encryption.h"
 #include "ota/bundle/load.h"
 #include "ota/usb/bytes.h"
 #include "tests/inference/allocations.h"
@@ -434,7 +435,7 @@ static void every_read_may_fail(void **state)
         reads_left = n;
         enum sl_refusal refusal = sl_bundle_verify(&bundle, &source, &trust, &policy, &error);
         if (refusal == SL_ACCEPTED)
-            refusal = sl_bundle_load(&bundle, &source, &fd, &error);
+            refusal = sl_bundle_load(&bundle, &source, NULL, &fd, &error);
         if (refusal == SL_ACCEPTED) {
             close(fd);
             break;
@@ -453,7 +454,7 @@ static void loaded_memory_is_sealed_and_the_same(void **state)
     const struct sl_bundle_source source = made_source(&m);
     int fd = -1;
     assert_int_equal(verify(), SL_ACCEPTED);
-    assert_int_equal(sl_bundle_load(&bundle, &source, &fd, &error), SL_ACCEPTED);
+    assert_int_equal(sl_bundle_load(&bundle, &source, NULL, &fd, &error), SL_ACCEPTED);
     assert_int_equal(lseek(fd, 0, SEEK_END), (off_t)m.size);
     const void *map = mmap(NULL, m.size, PROT_READ, MAP_PRIVATE, fd, 0);
     assert_ptr_not_equal(map, MAP_FAILED);
@@ -476,11 +477,11 @@ static void a_bundle_that_changes_after_the_check(void **state)
     int fd = -1;
     assert_int_equal(verify_all(), SL_ACCEPTED);
     m.bytes[m.super.payload_at + SL_PAGE] ^= 1;
-    assert_int_equal(sl_bundle_load(&bundle, &source, &fd, &error), SL_REFUSED_HASH);
+    assert_int_equal(sl_bundle_load(&bundle, &source, NULL, &fd, &error), SL_REFUSED_HASH);
     assert_int_equal(fd, -1);
     m.bytes[m.super.payload_at + SL_PAGE] ^= 1;
     m.bytes[m.super.manifest_at] ^= 1; // what was verified is what is loaded
-    assert_int_equal(sl_bundle_load(&bundle, &source, &fd, &error), SL_ACCEPTED);
+    assert_int_equal(sl_bundle_load(&bundle, &source, NULL, &fd, &error), SL_ACCEPTED);
     uint8_t octet;
     assert_int_equal(pread(fd, &octet, 1, m.super.manifest_at), 1);
     assert_int_equal(octet, m.text[0]);
@@ -498,7 +499,7 @@ static enum sl_refusal load_within(int resource, rlim_t most)
     assert_int_equal(getrlimit((__rlimit_resource_t)resource, &before), 0);
     limit = (struct rlimit){most, before.rlim_max};
     assert_int_equal(setrlimit((__rlimit_resource_t)resource, &limit), 0);
-    const enum sl_refusal refusal = sl_bundle_load(&bundle, &source, &fd, &error);
+    const enum sl_refusal refusal = sl_bundle_load(&bundle, &source, NULL, &fd, &error);
     assert_int_equal(setrlimit((__rlimit_resource_t)resource, &before), 0);
     if (refusal == SL_ACCEPTED) {
         close(fd);
@@ -569,13 +570,127 @@ static void nothing_is_allocated(void **state)
     const long before = allocations();
     int fd;
     const enum sl_refusal refusal = verify_all();
-    const enum sl_refusal loaded = sl_bundle_load(&bundle, &source, &fd, &error);
+    const enum sl_refusal loaded = sl_bundle_load(&bundle, &source, NULL, &fd, &error);
     const long after = allocations();
     assert_int_equal(refusal, SL_ACCEPTED);
     assert_int_equal(loaded, SL_ACCEPTED);
     close(fd);
     if (before >= 0) // sanitizers count for themselves
         assert_int_equal(before, after);
+}
+
+// --- encryption ---------------------------------------------------------------------------------
+
+static enum sl_refusal load_as(char letter, int *fd)
+{
+    uint8_t public[32], secret[64];
+    const struct sl_bundle_source source = made_source(&m);
+    if (letter)
+        made_key(letter, public, secret);
+    return sl_bundle_load(&bundle, &source, letter ? secret : NULL, fd, &error);
+}
+
+static void encrypted_only_in_the_slot(void **state)
+{
+    (void)state;
+    made_component(&m, "weights", 2 * SL_CHUNK + 3);
+    made_encrypt(&m, "pqrs");
+    finish("xy");
+    assert_int_equal(verify_all(), SL_ACCEPTED); // needs no key
+    for (const char *letter = "pqrs"; *letter; letter++) {
+        int fd = -1;
+        assert_int_equal(load_as(*letter, &fd), SL_ACCEPTED);
+        const uint8_t *map = mmap(NULL, m.size, PROT_READ, MAP_PRIVATE, fd, 0);
+        assert_ptr_not_equal(map, MAP_FAILED);
+        assert_memory_equal(map, m.bytes, m.super.payload_at);
+        for (uint16_t i = 0; i < m.manifest.n_components; i++) {
+            const struct sl_component *c = &m.manifest.components[i];
+            for (uint64_t k = 0; k < sl_page_up(c->length); k++)
+                assert_int_equal(map[m.super.payload_at + c->offset + k],
+                                 k < c->length ? (uint8_t)(k * 7 + c->length) : 0);
+        }
+        munmap((void *)(uintptr_t)map, m.size);
+        close(fd);
+    }
+}
+
+static void who_has_no_key_cannot_load(void **state)
+{
+    (void)state;
+    made_encrypt(&m, "pq");
+    finish("xy");
+    int fd = -1;
+    assert_int_equal(verify_all(), SL_ACCEPTED);
+    assert_int_equal(load_as('r', &fd), SL_REFUSED_KEY);
+    assert_int_equal(load_as(0, &fd), SL_REFUSED_KEY);
+    assert_int_equal(fd, -1);
+}
+
+// Hashes are checked before anything is decrypted.
+static void an_encrypted_bundle_is_verified_first(void **state)
+{
+    (void)state;
+    made_encrypt(&m, "p");
+    finish("xy");
+    int fd = -1;
+    assert_int_equal(verify(), SL_ACCEPTED);
+    m.bytes[m.super.payload_at + SL_PAGE + 9] ^= 1;
+    assert_int_equal(load_as('p', &fd), SL_REFUSED_HASH);
+    assert_int_equal(verify_all(), SL_REFUSED_HASH);
+    assert_int_equal(fd, -1);
+}
+
+static void sealed_keys_that_are_wrong(void **state)
+{
+    (void)state;
+    int fd = -1;
+    made_encrypt(&m, "p");
+    m.recipients[SL_HASH + 40] ^= 1; // the box does not open
+    finish("xy");
+    assert_int_equal(verify(), SL_ACCEPTED);
+    assert_int_equal(load_as('p', &fd), SL_REFUSED_KEY);
+    uint8_t other[SL_KEY] = {1}, public[32], secret[64];
+    made_key('p', public, secret);
+    assert_true(sl_content_key_seal(other, public, m.recipients + SL_HASH)); // another key in it
+    finish("xy");
+    assert_int_equal(verify(), SL_ACCEPTED);
+    assert_int_equal(load_as('p', &fd), SL_REFUSED_KEY);
+    assert_int_equal(fd, -1);
+    memset(public, 0, sizeof(public)); // of small order: nothing may be sealed for it
+    assert_false(sl_content_key_seal(other, public, m.recipients));
+    memset(public, 0xff, sizeof(public));
+    assert_false(sl_content_key_seal(other, public, m.recipients));
+}
+
+static bool takes(const uint8_t *octets, size_t size)
+{
+    struct sl_octets value = {octets, size};
+    struct sl_encryption e;
+    return sl_take_encryption(&value, &e) && value.left == 0;
+}
+
+static void encryption_blocks_that_are_wrong(void **state)
+{
+    (void)state;
+    static uint8_t block[33 + (SL_RECIPIENTS_MAX + 1) * SL_RECIPIENT];
+    for (uint16_t i = 0; i <= SL_RECIPIENTS_MAX; i++) {
+        block[33 + i * SL_RECIPIENT] = (uint8_t)(i >> 8);
+        block[34 + i * SL_RECIPIENT] = (uint8_t)i;
+    }
+    block[0] = SL_CIPHER_XCHACHA20;
+    assert_true(takes(block, 33 + SL_RECIPIENT));
+    assert_true(takes(block, 33 + SL_RECIPIENTS_MAX * SL_RECIPIENT));
+    assert_false(takes(block, sizeof(block))); // one more than there may be
+    assert_false(takes(block, 33));            // for nobody
+    assert_false(takes(block, 20));
+    assert_false(takes(block, 0));
+    assert_false(takes(block, 33 + SL_RECIPIENT - 1));
+    assert_false(takes(block, 33 + SL_RECIPIENT + 1));
+    block[0] = 2;
+    assert_false(takes(block, 33 + SL_RECIPIENT));
+    block[0] = SL_CIPHER_XCHACHA20;
+    memcpy(block + 33 + SL_RECIPIENT, block + 33, SL_HASH); // the same camera twice
+    assert_false(takes(block, 33 + 2 * SL_RECIPIENT));
 }
 
 static void refusals_have_names(void **state)
@@ -619,6 +734,11 @@ int main(void)
         TEST(progress_is_told),
         TEST(one_chunk_at_a_time),
         TEST(nothing_is_allocated),
+        TEST(encrypted_only_in_the_slot),
+        TEST(who_has_no_key_cannot_load),
+        TEST(an_encrypted_bundle_is_verified_first),
+        TEST(sealed_keys_that_are_wrong),
+        TEST(encryption_blocks_that_are_wrong),
         TEST(refusals_have_names),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

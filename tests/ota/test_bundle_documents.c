@@ -79,7 +79,7 @@ static void tags_that_are_not_known(void **state)
     append(SL_TAG_OPTIONAL + 1, 0); // again
     assert_int_equal(verify_text(), SL_REFUSED_FORMAT);
     m.text_size = size;
-    append(SL_MANIFEST_CLAIMS + 1, 3); // one that must be understood
+    append(SL_MANIFEST_ENCRYPTION + 1, 3); // one that must be understood
     assert_int_equal(verify_text(), SL_REFUSED_FORMAT);
     assert_non_null(strstr(error.message, "not known"));
     m.text_size = size;
