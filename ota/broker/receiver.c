@@ -191,7 +191,7 @@ bool sl_receiver_is_whole(const struct sl_receiver *r)
 
 uint64_t sl_receiver_idle_ms(const struct sl_receiver *r, uint64_t now_ms)
 {
-    return now_ms - r->progress_ms;
+    return now_ms > r->progress_ms ? now_ms - r->progress_ms : 0;
 }
 
 static void pause_hearing(struct sl_receiver *r, uint64_t now_ms)
