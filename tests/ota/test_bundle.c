@@ -579,6 +579,57 @@ static void nothing_is_allocated(void **state)
         assert_int_equal(before, after);
 }
 
+// A payload of 2 GiB of zeros: the head and offsets beyond 31 bits, without 2 GiB.
+static int read_zeros(void *ctx, uint64_t offset, void *out, size_t size)
+{
+    const struct made *large = ctx;
+    for (size_t i = 0; i < size; i++) {
+        const uint64_t at = offset + i;
+        ((uint8_t *)out)[i] = at < large->super.payload_at ? large->bytes[at] : 0;
+    }
+    return 0;
+}
+
+static void beyond_two_gib(void **state)
+{
+    (void)state;
+    static uint8_t chunk[SL_CHUNK];
+    m.manifest.n_components = 1;
+    m.manifest.components[0] = (struct sl_component){.name = "weights", .length = SL_PAYLOAD_MAX};
+    m.manifest.payload = SL_PAYLOAD_MAX;
+    for (uint32_t i = 0; i < SL_CHUNKS_MAX; i++)
+        sl_sha256(m.list + (size_t)i * SL_HASH, chunk, sizeof(chunk));
+    sl_sha256(m.manifest.chunk_list_hash, m.list, sizeof(m.list));
+    m.text_size = sl_manifest_write(&m.manifest, m.text, sizeof(m.text));
+    assert_true(m.text_size > 0);
+    made_sign(&m, "xy");
+    const uint8_t *const payload = m.payload;
+    m.manifest.payload = 0; // made_finish has no room for it
+    made_finish(&m);
+    assert_ptr_equal(m.payload, payload);
+    m.super.payload = SL_PAYLOAD_MAX;
+    m.super.chunk_list = SL_CHUNKS_MAX * SL_HASH;
+    m.super.total = 0;
+    made_super(&m);
+    memcpy(m.bytes + m.super.chunk_list_at, m.list, sizeof(m.list));
+    struct sl_bundle_source source = {read_zeros, &m, m.super.total, true};
+    assert_true(m.super.total > (uint64_t)INT32_MAX);
+    assert_int_equal(sl_bundle_verify(&bundle, &source, &trust, &policy, &error), SL_ACCEPTED);
+    assert_int_equal(sl_bundle_n_chunks(&bundle), SL_CHUNKS_MAX);
+    assert_int_equal(sl_bundle_chunk_length(&bundle, SL_CHUNKS_MAX - 1), SL_CHUNK);
+    assert_int_equal(sl_bundle_check_chunk(&bundle, SL_CHUNKS_MAX - 1, chunk, &error), SL_ACCEPTED);
+    chunk[SL_CHUNK - 1] = 1; // the very last octet
+    assert_int_equal(sl_bundle_check_chunk(&bundle, SL_CHUNKS_MAX - 1, chunk, &error),
+                     SL_REFUSED_HASH);
+    chunk[SL_CHUNK - 1] = 0;
+    source.size--;
+    assert_int_equal(sl_bundle_verify(&bundle, &source, &trust, &policy, &error),
+                     SL_REFUSED_TRUNCATED);
+    source.size += 2;
+    assert_int_equal(sl_bundle_verify(&bundle, &source, &trust, &policy, &error),
+                     SL_REFUSED_OVERSIZED);
+}
+
 // --- encryption ---------------------------------------------------------------------------------
 
 static enum sl_refusal load_as(char letter, int *fd)
@@ -734,6 +785,7 @@ int main(void)
         TEST(progress_is_told),
         TEST(one_chunk_at_a_time),
         TEST(nothing_is_allocated),
+        TEST(beyond_two_gib),
         TEST(encrypted_only_in_the_slot),
         TEST(who_has_no_key_cannot_load),
         TEST(an_encrypted_bundle_is_verified_first),
