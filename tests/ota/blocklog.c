@@ -450,8 +450,10 @@ static int run(uint64_t wanted)
     }
     read_log();
     const unsigned bad = try_all(wanted, counts);
-    const uint8_t *disk = read_file("disk", &size);
-    if (size != DISK || memcmp(disk, replayed, DISK) != 0) {
+    uint8_t *disk = read_file("disk", &size);
+    const bool same = size == DISK && memcmp(disk, replayed, DISK) == 0;
+    free(disk);
+    if (!same) {
         printf("the log does not give the disk\n");
         return 1;
     }
