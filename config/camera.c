@@ -411,6 +411,46 @@ static int finish_part(struct check *check, uint32_t i, struct sl_config_part *p
                : check_path(check, camera_key(i, "part.reference").text, &part->reference, S_IFREG);
 }
 
+static bool name_is_taken(const struct sl_config_camera *camera, uint32_t r)
+{
+    bool taken = false;
+    for (uint32_t i = 0; i < r; i++) {
+        taken = taken || strcmp(camera->recipes[r].name, camera->recipes[i].name) == 0;
+    }
+    return taken;
+}
+
+static int add_own_recipe(struct check *check, struct sl_config_camera *camera)
+{
+    struct sl_config_recipe *list =
+        realloc(camera->recipes, (camera->recipes_count + 1) * sizeof(*list));
+    char *name = list ? strdup(camera->part.recipe) : NULL;
+    camera->recipes = list ? list : camera->recipes;
+    if (!name) {
+        return fail_memory(check);
+    }
+    memmove(list + 1, list, camera->recipes_count++ * sizeof(*list));
+    list[0] = (struct sl_config_recipe){.name = name};
+    return 0;
+}
+
+static int finish_recipe(struct check *check, uint32_t i, struct sl_config_camera *camera,
+                         uint32_t r)
+{
+    struct sl_config_recipe *recipe = &camera->recipes[r];
+    char rest[48];
+    snprintf(rest, sizeof(rest), "recipes[%u].name", r - 1);
+    if (name_is_taken(camera, r)) {
+        return fail(check, camera_key(i, rest).text,
+                    "expected a name of its own, found '%s' again", recipe->name);
+    }
+    snprintf(rest, sizeof(rest), "recipes[%u].model", r - 1);
+    int status = check_path(check, camera_key(i, rest).text, &recipe->model, S_IFDIR);
+    snprintf(rest, sizeof(rest), "recipes[%u].reference", r - 1);
+    return status ? status
+                  : check_path(check, camera_key(i, rest).text, &recipe->reference, S_IFREG);
+}
+
 static int check_name(struct check *check, const struct sl_config *config, uint32_t i)
 {
     const char *name = config->cameras[i].name;
@@ -442,6 +482,10 @@ static int finish(struct check *check, struct sl_config *config)
         status = status ? status : finish_accelerator(check, i, camera);
         status = status ? status : finish_model(check, i, &camera->model);
         status = status ? status : finish_part(check, i, &camera->part);
+        status = status ? status : add_own_recipe(check, camera);
+        for (uint32_t r = 1; !status && r < camera->recipes_count; r++) {
+            status = finish_recipe(check, i, camera, r);
+        }
     }
     return status;
 }

@@ -91,6 +91,17 @@ struct sl_config_part {
     char *reference; // golden picture (JPEG); NULL where the source brings one per part
 };
 
+// What cmd/recipe can change a camera to. What is left out stays as the camera's own.
+struct sl_config_recipe {
+    char *name;
+    char *model;     // directory
+    char *reference; // golden picture
+    struct sl_config_threshold *thresholds;
+    uint32_t thresholds_count;
+    struct sl_config_mask *masks;
+    uint32_t masks_count;
+};
+
 struct sl_config_step {
     char *backend;        // accel/accel.h configuration string
     uint32_t deadline_ms; // of a run on this step; 0: what the part's deadline leaves
@@ -109,6 +120,8 @@ struct sl_config_camera {
     struct sl_config_model model;
     struct sl_config_part part;
     struct sl_config_accelerator *accelerator; // NULL: model.backend alone
+    struct sl_config_recipe *recipes; // the first is the camera's own: part.recipe, nothing else
+    uint32_t recipes_count;
 };
 
 struct sl_config_sparkplug {

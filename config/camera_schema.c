@@ -124,6 +124,19 @@ static const cyaml_schema_field_t model_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t recipe_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", TEXT, struct sl_config_recipe, name, 1, 63),
+    CYAML_FIELD_STRING_PTR("model", OPTIONAL_TEXT, struct sl_config_recipe, model, 1, 4095),
+    CYAML_FIELD_STRING_PTR("reference", OPTIONAL_TEXT, struct sl_config_recipe, reference, 1, 4095),
+    CYAML_FIELD_SEQUENCE("thresholds", OPTIONAL_LIST, struct sl_config_recipe, thresholds,
+                         &threshold_value, 0, 256),
+    CYAML_FIELD_SEQUENCE("masks", OPTIONAL_LIST, struct sl_config_recipe, masks, &mask_value, 0,
+                         64),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t recipe_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct sl_config_recipe, recipe_fields)};
+
 static const cyaml_schema_field_t part_fields[] = {
     CYAML_FIELD_ENUM("mode", OPTIONAL_ENUM, struct sl_config_part, mode, modes, COUNT(modes)),
     CYAML_FIELD_UINT("frames", OPTIONAL, struct sl_config_part, frames),
@@ -143,6 +156,8 @@ static const cyaml_schema_field_t camera_fields[] = {
     CYAML_FIELD_MAPPING("part", OPTIONAL, struct sl_config_camera, part, part_fields),
     CYAML_FIELD_MAPPING_PTR("accelerator", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                             struct sl_config_camera, accelerator, accelerator_fields),
+    CYAML_FIELD_SEQUENCE("recipes", OPTIONAL_LIST, struct sl_config_camera, recipes, &recipe_value,
+                         0, 1000),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t camera_value = {
@@ -234,6 +249,9 @@ static const struct sl_yaml_range ranges[] = {
     {"cameras[].source.line.width", 64, 4096},
     {"cameras[].source.line.height", 64, 4096},
     {"cameras[].model.thresholds[].threshold", 0, 1},
+    {"cameras[].recipes[].thresholds[].threshold", 0, 1},
+    {"cameras[].recipes[].masks[].points[].x", 0, 16384},
+    {"cameras[].recipes[].masks[].points[].y", 0, 16384},
     ACCELERATOR_RANGES,
     {"cameras[].model.masks[].points[].x", 0, 16384},
     {"cameras[].model.masks[].points[].y", 0, 16384},

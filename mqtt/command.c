@@ -142,27 +142,37 @@ static bool is_id(const cJSON *id)
     return cJSON_IsNumber(id) || (cJSON_IsString(id) && strlen(id->valuestring) <= ID_MAX);
 }
 
-static int run(const struct sl_command *command, void *ctx, const char *camera, cJSON *root,
-               cJSON **data, char *message, size_t size)
+static int ask_before(const struct sl_command_check *check, const struct sl_command *command,
+                      const cJSON *id, char *message, size_t size)
 {
-    if (!is_id(cJSON_GetObjectItemCaseSensitive(root, "id"))) {
+    char *text = check ? cJSON_PrintUnformatted(id) : NULL;
+    const int status = text ? check->before(check->ctx, command, text, message, size) : 0;
+    cJSON_free(text);
+    return status;
+}
+
+static int run(const struct sl_command *command, void *ctx, const char *camera, cJSON *root,
+               const struct sl_command_check *check, cJSON **data, char *message, size_t size)
+{
+    const cJSON *id = cJSON_GetObjectItemCaseSensitive(root, "id");
+    if (!is_id(id)) {
         return fail(message, size, "id: expected a number or a text of at most %u bytes", ID_MAX);
     }
     int status = check_arguments(command, root, message, size);
     if (status) {
         return status;
     }
-    status = command->handler(ctx, camera, root, data, message, size);
-    if (status && message[0] == '\0') {
+    status = ask_before(check, command, id, message, size);
+    status = status ? status : command->handler(ctx, camera, root, data, message, size);
+    if (status < 0 && message[0] == '\0') {
         snprintf(message, size, "%s", strerror(-status));
     }
     return status;
 }
 
-static char *print_reply(const cJSON *root, int status, const char *message, cJSON *data)
+static char *print_reply(const cJSON *id, int status, const char *message, cJSON *data)
 {
     cJSON *reply = cJSON_CreateObject();
-    const cJSON *id = cJSON_GetObjectItemCaseSensitive(root, "id");
     g_autofree char *valid = g_utf8_make_valid(message, -1);
     cJSON_AddItemToObject(reply, "id", is_id(id) ? cJSON_Duplicate(id, false) : cJSON_CreateNull());
     cJSON_AddStringToObject(reply, "status", status ? "error" : "ok");
@@ -173,8 +183,17 @@ static char *print_reply(const cJSON *root, int status, const char *message, cJS
     return text;
 }
 
+char *sl_command_reply(const char *id, int status, const char *message, cJSON *data)
+{
+    cJSON *json = cJSON_Parse(id);
+    char *text = print_reply(json, status, message, data);
+    cJSON_Delete(json);
+    return text;
+}
+
 char *sl_command_run(const struct sl_command *commands, size_t count, void *ctx, const char *camera,
-                     const char *verb, const void *payload, size_t size)
+                     const char *verb, const void *payload, size_t size,
+                     const struct sl_command_check *check, int *outcome)
 {
     char message[256] = "";
     cJSON *root = NULL, *data = NULL;
@@ -182,10 +201,14 @@ char *sl_command_run(const struct sl_command *commands, size_t count, void *ctx,
     if (!status) {
         const struct sl_command *command = find_command(commands, count, verb);
         status = command
-                     ? run(command, ctx, camera, root, &data, message, sizeof(message))
+                     ? run(command, ctx, camera, root, check, &data, message, sizeof(message))
                      : fail(message, sizeof(message), "'%.*s': no such command", SHOWN_MAX, verb);
     }
-    char *reply = print_reply(root, status, message, data);
+    *outcome = status;
+    char *reply = status == SL_COMMAND_LATER
+                      ? NULL
+                      : print_reply(cJSON_GetObjectItemCaseSensitive(root, "id"), status, message,
+                                    data);
     cJSON_Delete(root);
     return reply;
 }

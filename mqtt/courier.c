@@ -101,25 +101,47 @@ static char *reply_topic(const struct courier_camera *camera, const char *verb, 
     return own ? g_strdup(asked) : g_strconcat(camera->reply, verb, NULL);
 }
 
-static void queue_reply(struct sl_publisher *p, const struct courier_camera *camera,
-                        const char *verb, const char *text, const mosquitto_property *asked)
+struct courier_command {
+    const struct courier_camera *camera;
+    const char *verb;
+    char *id; // JSON; NULL: none yet
+    const mosquitto_property *properties;
+};
+
+static struct later_reply address_of(const struct courier_command *command)
 {
+    struct later_reply reply = {0};
     char *response = NULL;
-    struct courier_reply *reply = &p->replies[p->n_replies];
-    if (p->n_replies == COURIER_REPLIES) {
-        on_failed(p, "replies wait for the broker; one more was dropped");
-        return;
-    }
-    *reply = (struct courier_reply){.payload = g_strdup(text)};
-    mosquitto_property_read_string(asked, MQTT_PROP_RESPONSE_TOPIC, &response, false);
-    mosquitto_property_read_binary(asked, MQTT_PROP_CORRELATION_DATA, &reply->correlation,
-                                   &reply->correlation_size, false);
-    reply->topic = reply_topic(camera, verb, response);
-    p->n_replies++;
+    mosquitto_property_read_string(command->properties, MQTT_PROP_RESPONSE_TOPIC, &response,
+                                   false);
+    mosquitto_property_read_binary(command->properties, MQTT_PROP_CORRELATION_DATA,
+                                   &reply.correlation, &reply.correlation_size, false);
+    reply.topic = reply_topic(command->camera, command->verb, response);
     free(response);
+    return reply;
 }
 
-static void clear_reply(struct courier_reply *reply)
+static void clear_reply(struct later_reply *reply);
+
+static void queue_reply(struct sl_publisher *p, struct later_reply *reply)
+{
+    if (p->n_replies == COURIER_REPLIES) {
+        on_failed(p, "replies wait for the broker; one more was dropped");
+        clear_reply(reply);
+        return;
+    }
+    p->replies[p->n_replies++] = *reply;
+}
+
+uint32_t sl_publisher_defer(struct sl_publisher *p)
+{
+    struct later_reply reply = address_of(p->handled);
+    const uint32_t token = later_add(p, p->handled->id ? p->handled->id : "null", &reply);
+    clear_reply(&reply);
+    return token;
+}
+
+static void clear_reply(struct later_reply *reply)
 {
     g_free(reply->topic);
     g_free(reply->payload);
@@ -135,8 +157,12 @@ static void forget_replies(struct sl_publisher *p)
 
 static bool send_replies(struct sl_publisher *p)
 {
+    struct later_reply answered;
+    while (p->n_replies < COURIER_REPLIES && later_take(p, &answered)) {
+        queue_reply(p, &answered);
+    }
     while (p->n_replies > 0) {
-        const struct courier_reply *reply = &p->replies[0];
+        const struct later_reply *reply = &p->replies[0];
         const struct connection_message message = {
             .topic = reply->topic,
             .payload = reply->payload,
@@ -166,7 +192,50 @@ static bool is_birth(const struct sl_publisher *p, const struct mosquitto_messag
            memcmp(message->payload, "online", 6) == 0;
 }
 
-// Retained commands are from before: nobody may want them any more.
+static int refuse_repeated(void *ctx, const struct sl_command *command, const char *id,
+                           char *message, size_t size)
+{
+    struct sl_publisher *p = ctx;
+    struct courier_command *handled = p->handled;
+    handled->id = g_strdup(id);
+    if (!command->once ||
+        !later_is_repeated(&p->later, handled->camera->name, command->verb, id)) {
+        return 0;
+    }
+    snprintf(message, size, "id: expected a new one, found that of a command of the last %d s",
+             LATER_SEEN_S);
+    return -EALREADY;
+}
+
+static void count_command(struct sl_publisher *p, bool refused)
+{
+    pthread_mutex_lock(&p->lock);
+    p->stats.commands++;
+    p->stats.commands_refused += refused;
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void run_command(struct sl_publisher *p, struct courier_command *command,
+                        const struct mosquitto_message *message)
+{
+    const struct sl_command_check check = {refuse_repeated, p};
+    int outcome = 0;
+    p->handled = command;
+    char *text = sl_command_run(p->commands, p->n_commands, p->commands_ctx, command->camera->name,
+                                command->verb, message->payload, (size_t)message->payloadlen,
+                                &check, &outcome);
+    p->handled = NULL;
+    g_free(command->id);
+    count_command(p, outcome < 0);
+    if (text) {
+        struct later_reply reply = address_of(command);
+        reply.payload = g_strdup(text);
+        queue_reply(p, &reply);
+    }
+    free(text);
+}
+
+// Retained commands are from before: nobody may want them any more, nor an answer.
 static void on_message(void *ctx, const struct mosquitto_message *message,
                        const mosquitto_property *properties)
 {
@@ -175,19 +244,19 @@ static void on_message(void *ctx, const struct mosquitto_message *message,
         p->discovered = 0;
         return;
     }
-    for (size_t i = 0; i < p->n_cameras && !message->retain; i++) {
+    if (message->retain) {
+        count_command(p, true);
+        on_failed(p, "a retained command was refused");
+        return;
+    }
+    for (size_t i = 0; i < p->n_cameras; i++) {
         const struct courier_camera *camera = &p->cameras[i];
         size_t prefix = strlen(camera->commands);
         if (strncmp(message->topic, camera->commands, prefix) != 0) {
             continue;
         }
-        const char *verb = message->topic + prefix;
-        char *reply = sl_command_run(p->commands, p->n_commands, p->commands_ctx, camera->name,
-                                     verb, message->payload, (size_t)message->payloadlen);
-        if (reply) {
-            queue_reply(p, camera, verb, reply, properties);
-        }
-        free(reply);
+        struct courier_command command = {camera, message->topic + prefix, NULL, properties};
+        run_command(p, &command, message);
         return;
     }
 }
@@ -298,9 +367,10 @@ static struct courier_camera *camera_of(struct sl_publisher *p, const char *name
 
 static const char *topic_of(const struct courier_camera *camera, const struct feed_item *item)
 {
-    return item->row->kind == STORE_GAP ? camera->gap
-           : item->item                 ? camera->defect
-                                        : camera->verdict;
+    return item->row->kind == STORE_GAP     ? camera->gap
+           : item->row->kind == STORE_ALARM ? camera->alarm
+           : item->item                     ? camera->defect
+                                            : camera->verdict;
 }
 
 static int send_item(struct sl_publisher *p, const struct feed_item *item)

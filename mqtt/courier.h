@@ -5,6 +5,7 @@
 #include "mqtt/connection.h"
 #include "mqtt/feed.h"
 #include "mqtt/homeassistant.h"
+#include "mqtt/later.h"
 #include "mqtt/pictures.h"
 #include "mqtt/publisher.h"
 #include "mqtt/sparkplug/sparkplug.h"
@@ -17,7 +18,7 @@
 
 struct courier_camera {
     char name[64];
-    char *verdict, *last, *defect, *gap, *reply; // topics; `reply` ends with a slash
+    char *verdict, *last, *defect, *gap, *alarm, *reply; // topics; `reply` ends with a slash
     char *state[COURIER_STATES];
     char *commands; // "ROOT/CAMERA/cmd/"
     int64_t newest; // record that verdict/last shows; network thread only
@@ -29,12 +30,6 @@ struct courier_camera {
 struct courier_status { // one topic that says online or offline
     char *topic;
     bool due; // network thread only
-};
-
-struct courier_reply {
-    char *topic, *payload;
-    void *correlation;
-    uint16_t correlation_size;
 };
 
 struct sl_publisher {
@@ -62,17 +57,19 @@ struct sl_publisher {
 
     pthread_mutex_t lock;
     struct pictures pictures;
+    struct later later;
     struct sl_publisher_stats stats;
     bool stopping;
     int64_t drain_ns, stop_ns; // when to stop sending verdicts, and when to stop at all
 
     // Network thread only.
     struct connection connection;
+    struct courier_command *handled; // while its handler runs
     bool connected_before;
     bool leaving;      // statuses say offline
     size_t discovered; // messages of `discovery` that went
     struct feed feed;
-    struct courier_reply replies[COURIER_REPLIES];
+    struct later_reply replies[COURIER_REPLIES];
     unsigned n_replies;
 };
 

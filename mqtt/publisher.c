@@ -98,6 +98,7 @@ static void make_camera(struct courier_camera *camera, const char *root, const c
     camera->last = g_strdup_printf("%s/%s/verdict/last", root, name);
     camera->defect = g_strdup_printf("%s/%s/defect", root, name);
     camera->gap = g_strdup_printf("%s/%s/gap", root, name);
+    camera->alarm = g_strdup_printf("%s/%s/alarm", root, name);
     camera->reply = g_strdup_printf("%s/%s/reply/", root, name);
     camera->commands = g_strdup_printf("%s/%s/cmd/", root, name);
     static const char *const states[COURIER_STATES] = {"info", "health", "metrics"};
@@ -108,8 +109,8 @@ static void make_camera(struct courier_camera *camera, const char *root, const c
 
 static void clear_camera(struct courier_camera *camera)
 {
-    char *topics[] = {camera->verdict, camera->last,  camera->defect,
-                      camera->gap,     camera->reply, camera->commands};
+    char *topics[] = {camera->verdict, camera->last,  camera->defect,  camera->gap,
+                      camera->alarm,   camera->reply, camera->commands};
     for (size_t i = 0; i < G_N_ELEMENTS(topics); i++) {
         g_free(topics[i]);
     }
@@ -172,6 +173,7 @@ static void destroy(struct sl_publisher *p)
     g_free(p->discovery);
     g_free(p->birth);
     pictures_clear(p);
+    later_clear(p);
     g_free(p->cameras);
     g_free(p->statuses);
     g_free(p->client_id);
@@ -374,6 +376,16 @@ bool sl_publisher_feedback(struct sl_publisher *p, const char *camera, const cha
     const bool taken = text && sl_ledger_feedback(p->ledger, camera, part_id, text);
     cJSON_free(text);
     return taken;
+}
+
+bool sl_publisher_alarm(struct sl_publisher *p, const char *camera, const char *json)
+{
+    return sl_ledger_alarm(p->ledger, camera, json);
+}
+
+const char *sl_publisher_ledger_folder(struct sl_publisher *p)
+{
+    return sl_ledger_folder(p->ledger);
 }
 
 void sl_publisher_stats(struct sl_publisher *p, struct sl_publisher_stats *out)

@@ -8,8 +8,9 @@
 // metrics, verdict/last) keep only their newest value and are published again at every connect.
 //
 // Topics are ROOT/CAMERA/… with status (online, offline), info, verdict, verdict/last, defect, gap,
-// health, metrics, crop/NAME, crop/last, frame; cmd/VERB is answered on reply/VERB, or on the response topic that it brings if
-// that is below ROOT/CAMERA/reply/. Retained commands are ignored. A connection has one will: with
+// alarm, health, metrics, crop/NAME, crop/last, frame; cmd/VERB is answered on reply/VERB, or on the response topic that it brings if
+// that is below ROOT/CAMERA/reply/. Retained commands are refused without an
+// answer, repeated ones with it, both counted. A connection has one will: with
 // one camera it sets ROOT/CAMERA/status to offline; with several it sets ROOT/CLIENT_ID/status,
 // which then says online or offline for the daemon beside the cameras' own, which a crash leaves
 // at online. With broker.discovery, Home Assistant is told of every camera, at each connect and
@@ -34,6 +35,7 @@ struct sl_publisher_stats {
     uint64_t waiting;                                  // of these, not on disk yet
     uint64_t ledger_bytes, ledger_records;
     uint64_t reconnects;
+    uint64_t commands, commands_refused; // all, and those that were not carried out
     uint64_t pictures_sent, pictures_dropped; // of parts; dropped: there was no room, or too large
     char last_error[160];
     char connection_problem[160]; // a rival of the same name, an old protocol; empty: none
@@ -68,6 +70,19 @@ void sl_publisher_state(struct sl_publisher *publisher, const char *camera,
 // False if it takes no more now.
 bool sl_publisher_feedback(struct sl_publisher *publisher, const char *camera, const char *part_id,
                            const cJSON *arguments);
+
+// Any thread: an alarm of a camera, a JSON object, to the ledger and the topic `alarm`. False if
+// the ledger takes no more now.
+bool sl_publisher_alarm(struct sl_publisher *publisher, const char *camera, const char *json);
+
+// Where the ledger's database is now; valid as long as the publisher.
+const char *sl_publisher_ledger_folder(struct sl_publisher *publisher);
+
+// Within a command's handler, which then returns SL_COMMAND_LATER: a token for the answer. 0: too
+// many wait. Answered from any thread; `data` is taken over; a token of 0 is fine.
+uint32_t sl_publisher_defer(struct sl_publisher *publisher);
+void sl_publisher_answer(struct sl_publisher *publisher, uint32_t token, int status,
+                         const char *message, cJSON *data);
 
 struct sl_published_picture {
     const char *camera;

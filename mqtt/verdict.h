@@ -9,6 +9,7 @@
 #define SL_VERDICT_SCHEMA      1
 #define SL_VERDICT_MAX_DEFECTS 64
 #define SL_VERDICT_MAX_REASONS 4
+#define SL_VERDICT_MAX_NEAR    8
 
 enum sl_result { SL_RESULT_OK = 1, SL_RESULT_NG, SL_RESULT_ERROR };
 enum sl_clock { SL_CLOCK_UNSYNCED = 1, SL_CLOCK_HOLDOVER, SL_CLOCK_SYNCED };
@@ -24,6 +25,7 @@ struct sl_verdict {
     uint64_t seq; // one more for every verdict of this camera; 0 until the publisher gives it
     char camera[64];
     char part_id[64]; // from the trigger, the source, or counted
+    char job_id[64]; // what is being made, told with the recipe; empty: nobody did
     char recipe[64];
     char model[64]; // name and version
     char backend[64];
@@ -34,6 +36,14 @@ struct sl_verdict {
     uint32_t n_defects;                       // in `defects`; `defects_total` may be more
     uint32_t defects_total;
     struct sl_defect defects[SL_VERDICT_MAX_DEFECTS];
+    // The best score of each class below its threshold, highest first; nothing is known of scores
+    // below `near_floor`.
+    float near_floor;
+    uint32_t n_near;
+    struct {
+        char class_name[32];
+        float score;
+    } near[SL_VERDICT_MAX_NEAR];
     uint32_t picture_width, picture_height;
     uint32_t frames; // judged for this part
     int64_t ts_utc_ms;

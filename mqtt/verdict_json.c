@@ -259,6 +259,21 @@ static void put_lists(struct writer *w, const struct sl_verdict *v)
     close_with(w, "]");
 }
 
+static void put_near(struct writer *w, const struct sl_verdict *v)
+{
+    fixed(w, "near_floor", v->near_floor, 4);
+    key(w, "near");
+    open_with(w, "[");
+    for (uint32_t i = 0; i < v->n_near && i < SL_VERDICT_MAX_NEAR; i++) {
+        separate(w);
+        open_with(w, "{");
+        STRING(w, "class", v->near[i].class_name);
+        fixed(w, "score", v->near[i].score, 4);
+        close_with(w, "}");
+    }
+    close_with(w, "]");
+}
+
 static void put_truth(struct writer *w, const struct sl_verdict *v)
 {
     if (v->truth_defects < 0) {
@@ -297,6 +312,7 @@ size_t sl_verdict_json(char *out, size_t size, const struct sl_verdict *v,
     put(&w, "\"", 1);
     put_text(&w, clock_name(v->clock));
     put(&w, "\"", 1);
+    STRING(&w, "job_id", v->job_id);
     STRING(&w, "recipe", v->recipe);
     STRING(&w, "model", v->model);
     STRING(&w, "backend", v->backend);
@@ -313,6 +329,7 @@ size_t sl_verdict_json(char *out, size_t size, const struct sl_verdict *v,
     close_with(&w, "}");
     put_registration(&w, v);
     put_lists(&w, v);
+    put_near(&w, v);
     put_truth(&w, v);
     close_with(&w, "}");
     return finish(&w);

@@ -2,6 +2,7 @@
 #include "pipeline/camera.h"
 
 #include "inference/metrics.h"
+#include "pipeline/clock.h"
 #include "pipeline/elements.h"
 #include "pipeline/meta.h"
 #include "pipeline/part.h"
@@ -10,13 +11,14 @@
 #include <errno.h>
 #include <gst/gst.h>
 #include <string.h>
-#include <sys/timex.h>
 
 enum { BACK_OFF_MIN_MS = 250, BACK_OFF_MAX_MS = 2000 };
 #define MS G_GINT64_CONSTANT(1000000) // nanoseconds
 
 struct sl_camera {
-    const struct sl_config_camera *config;
+    struct sl_config_camera own;
+    const struct sl_config_camera *config; // own
+    gchar job[64];
     struct sl_camera_events events;
     GstElement *pipeline, *decoder, *detect, *sink;
     GThread *thread;
@@ -30,6 +32,9 @@ struct sl_camera {
     GstCaps *frame_caps;
     const struct sl_model *model;
     const char *class_names[SL_MAX_CLASSES];
+    struct sl_thresholds thresholds;
+    struct sl_detect_result result; // of the frame, by these thresholds
+    gfloat near[SL_MAX_CLASSES];
     GstElement *source; // in the pipeline, NULL while lost
     gboolean source_failed, source_ended;
     gchar failure[200];
@@ -44,13 +49,6 @@ static gint64 now_ns(void)
     return g_get_monotonic_time() * 1000;
 }
 
-static guint32 clock_state(void)
-{
-    struct timex t = {0};
-    const int state = adjtimex(&t);
-    return state == TIME_ERROR || (t.status & STA_UNSYNC) ? SL_CLOCK_UNSYNCED : SL_CLOCK_SYNCED;
-}
-
 // From the part logic, with the lock held: completes the record and hands it out.
 static void on_verdict(void *ctx, const struct sl_verdict *made)
 {
@@ -58,11 +56,13 @@ static void on_verdict(void *ctx, const struct sl_verdict *made)
     struct sl_camera_status *s = &camera->status;
     struct sl_verdict verdict = *made;
     g_strlcpy(verdict.camera, camera->config->name, sizeof(verdict.camera));
+    g_strlcpy(verdict.job_id, camera->job, sizeof(verdict.job_id));
     g_strlcpy(verdict.recipe, camera->config->part.recipe, sizeof(verdict.recipe));
     g_strlcpy(verdict.model, s->model, sizeof(verdict.model));
     g_strlcpy(verdict.backend, s->accelerator.actual, sizeof(verdict.backend));
     verdict.ts_utc_ms = g_get_real_time() / 1000;
-    verdict.clock = clock_state();
+    verdict.clock = sl_clock_state();
+    verdict.near_floor = camera->thresholds.floor;
     s->parts++;
     s->ok += verdict.result == SL_RESULT_OK;
     s->ng += verdict.result == SL_RESULT_NG;
@@ -96,14 +96,14 @@ static gint64 capture_time(struct sl_camera *camera, GstBuffer *buffer,
     return running > 0 && running <= inspection->arrival_ns ? running : inspection->arrival_ns;
 }
 
-static void compare_truth(const SightlinePartMeta *part, const SightlineInspectionMeta *inspection,
+static void compare_truth(const SightlinePartMeta *part, const struct sl_detect_result *result,
                           struct sl_part_frame *frame)
 {
     uint32_t hits, false_alarms;
     frame->truth_defects = -1;
     if (!part || part->n_truth < 0)
         return;
-    sl_match(inspection->result.detections, inspection->result.count, part->truth,
+    sl_match(result->detections, result->count, part->truth,
              (guint)part->n_truth, SL_HIT_OVERLAP, &hits, &false_alarms);
     frame->truth_defects = part->n_truth;
     frame->truth_found = (int32_t)hits;
@@ -151,14 +151,16 @@ static GstPadProbeReturn on_frame(GstPad *pad, GstPadProbeInfo *info, gpointer d
         .part_id = part && part->part_id[0] ? part->part_id : NULL,
         .status = inspection->status,
         .message = inspection->message,
-        .result = &inspection->result,
+        .result = &camera->result,
+        .near = camera->near,
         .capture_ns = capture_time(camera, buffer, part, inspection),
         .decode_ms = (gfloat)(inspection->decoded_ns - inspection->arrival_ns) / 1e6f,
     };
     g_autoptr(GstCaps) caps = gst_pad_get_current_caps(pad);
     picture_size(caps, &frame);
-    compare_truth(part, inspection, &frame);
     g_mutex_lock(&camera->lock);
+    sl_thresholds_apply(&camera->thresholds, &inspection->result, &camera->result, camera->near);
+    compare_truth(part, &camera->result, &frame);
     const gint64 now = now_ns();
     camera->last_frame_ns = now;
     camera->status.frames++;
@@ -372,6 +374,7 @@ static void configure_detect(struct sl_camera *camera)
     for (guint i = 0; i < m->thresholds_count; i++)
         sightline_detect_set_threshold(camera->detect, m->thresholds[i].class_name,
                                        (gfloat)m->thresholds[i].threshold);
+    sightline_detect_set_floor(camera->detect, SL_THRESHOLD_FLOOR);
     for (guint i = 0; i < m->masks_count; i++) {
         g_autofree gfloat(*points)[2] = g_malloc(m->masks[i].points_count * sizeof(*points));
         for (guint k = 0; k < m->masks[i].points_count; k++) {
@@ -417,6 +420,8 @@ static void build_logic(struct sl_camera *camera)
     camera->model = sightline_detect_get_model(camera->detect);
     for (guint i = 0; i < camera->model->n_classes; i++)
         camera->class_names[i] = camera->model->classes[i].name;
+    sl_thresholds_init(&camera->thresholds, camera->model, camera->config->model.thresholds,
+                       camera->config->model.thresholds_count);
     g_snprintf(camera->status.model, sizeof(camera->status.model), "%s %s", camera->model->name,
                camera->model->version);
     const struct sl_part_settings settings = {
@@ -439,7 +444,8 @@ struct sl_camera *sl_camera_new(const struct sl_config_camera *config,
                                 const struct sl_camera_events *events, GError **error)
 {
     struct sl_camera *camera = g_new0(struct sl_camera, 1);
-    camera->config = config;
+    camera->own = *config;
+    camera->config = &camera->own;
     camera->events = *events;
     camera->pictures = sl_pictures_new(evidence, on_picture, camera);
     camera->back_off_ms = BACK_OFF_MIN_MS;
@@ -486,11 +492,15 @@ void sl_camera_free(struct sl_camera *camera)
         gst_element_set_state(camera->pipeline, GST_STATE_NULL);
         gst_object_unref(camera->pipeline);
     }
-    sl_pictures_free(camera->pictures);
     if (camera->teardowns > 0) {
         g_warning("camera %s: its source does not close; left behind", camera->config->name);
+        sl_pictures_free(camera->pictures);
         return;
     }
+    // A part that waits for more frames is answered all the same.
+    if (camera->logic)
+        sl_part_logic_camera(camera->logic, false, "it was stopped", now_ns());
+    sl_pictures_free(camera->pictures);
     sl_part_logic_free(camera->logic);
     sl_model_unref(camera->model);
     g_mutex_clear(&camera->lock);
@@ -543,4 +553,42 @@ int sl_camera_preview(struct sl_camera *camera, gdouble rate, gdouble seconds)
         sl_pictures_preview(camera->pictures, rate, now_ns() + (gint64)(seconds * 1e9));
     g_mutex_unlock(&camera->lock);
     return running ? 0 : -EIO;
+}
+
+int sl_camera_set_threshold(struct sl_camera *camera, const char *class_name, gfloat value,
+                            gfloat *before)
+{
+    int status = -ENOENT;
+    if (value < SL_THRESHOLD_FLOOR)
+        return -ERANGE;
+    g_mutex_lock(&camera->lock);
+    for (guint c = 0; c < camera->thresholds.n; c++) {
+        if (class_name && strcmp(class_name, camera->class_names[c]) != 0)
+            continue;
+        if (status)
+            *before = camera->thresholds.value[c];
+        camera->thresholds.value[c] = value;
+        status = 0;
+    }
+    g_mutex_unlock(&camera->lock);
+    return status;
+}
+
+guint sl_camera_get_thresholds(struct sl_camera *camera,
+                               struct sl_camera_threshold out[SL_MAX_CLASSES])
+{
+    g_mutex_lock(&camera->lock);
+    const guint n = camera->thresholds.n;
+    for (guint c = 0; c < n; c++)
+        out[c] = (struct sl_camera_threshold){camera->class_names[c], camera->thresholds.value[c],
+                                              camera->thresholds.configured[c]};
+    g_mutex_unlock(&camera->lock);
+    return n;
+}
+
+void sl_camera_set_job(struct sl_camera *camera, const gchar *job)
+{
+    g_mutex_lock(&camera->lock);
+    g_strlcpy(camera->job, job ? job : "", sizeof(camera->job));
+    g_mutex_unlock(&camera->lock);
 }

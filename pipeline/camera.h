@@ -11,6 +11,7 @@
 #include "mqtt/verdict.h"
 #include "pipeline/latency.h"
 #include "pipeline/pictures.h"
+#include "pipeline/threshold.h"
 
 #include <glib.h>
 
@@ -44,8 +45,15 @@ struct sl_camera_status {
     struct sl_pictures_stats pictures;
 };
 
-// Loads the model. The configuration is the caller's and must outlive the camera; the rest is
-// copied. Refused: a model that cannot run, a wrong reference.
+// What a threshold is now, by the class's index.
+struct sl_camera_threshold {
+    const char *class_name; // valid as long as the camera
+    gfloat value;
+    gfloat configured; // by the model or the configuration
+};
+
+// Loads the model. The structures are copied; what the configuration points to is the caller's and
+// must outlive the camera. Refused: a model that cannot run, a wrong reference.
 struct sl_camera *sl_camera_new(const struct sl_config_camera *config,
                                 const struct sl_config_evidence *evidence,
                                 const struct sl_camera_events *events, GError **error);
@@ -62,5 +70,14 @@ int sl_camera_trigger(struct sl_camera *camera, const gchar *part_id);
 // Pictures for people (pictures.h). -EIO: the camera brings no frames now.
 int sl_camera_snapshot(struct sl_camera *camera, char crop[24]);
 int sl_camera_preview(struct sl_camera *camera, gdouble rate, gdouble seconds);
+
+void sl_camera_set_job(struct sl_camera *camera, const gchar *job); // for verdicts; NULL: none
+
+// Of the class, or with NULL of every class, from the next frame on. *before: what it was (of the
+// first). -ENOENT: the model has no such class; -ERANGE: below what the detector reports.
+int sl_camera_set_threshold(struct sl_camera *camera, const char *class_name, gfloat value,
+                            gfloat *before);
+guint sl_camera_get_thresholds(struct sl_camera *camera,
+                               struct sl_camera_threshold out[SL_MAX_CLASSES]); // how many
 
 #endif

@@ -74,15 +74,34 @@ static gboolean start_publisher(struct sl_daemon *daemon, const struct sl_config
     return daemon->publisher != NULL;
 }
 
-static void announce(struct sl_daemon *daemon, struct sl_camera *camera)
+// With `change` locked.
+static gchar *make_info(struct sl_daemon *daemon, struct sl_camera *camera)
 {
     g_autofree struct sl_camera_status *status = g_new0(struct sl_camera_status, 1);
-    sl_camera_get_status(camera, status);
     g_autofree const char **verbs = g_new0(const char *, daemon_commands_count + 1);
-    for (gsize i = 0; i < daemon_commands_count; i++)
-        verbs[i] = daemon_commands[i].verb;
-    g_autofree gchar *info = sl_report_info(sl_camera_config(camera), status, verbs);
-    sl_publisher_state(daemon->publisher, sl_camera_config(camera)->name, SL_STATE_INFO, info);
+    struct sl_camera_threshold thresholds[SL_MAX_CLASSES];
+    for (gsize i = 0, n = 0; i < daemon_commands_count; i++)
+        if (daemon_commands[i].handler != daemon_command_update)
+            verbs[n++] = daemon_commands[i].verb;
+    sl_camera_get_status(camera, status);
+    const struct sl_report_camera report = {
+        .config = sl_camera_config(camera),
+        .verbs = verbs,
+        .n_thresholds = sl_camera_get_thresholds(camera, thresholds),
+        .thresholds = thresholds,
+        .job = sl_changes_job(daemon->changes, sl_camera_config(camera)->name),
+    };
+    return sl_report_info(&report, status);
+}
+
+void daemon_announce(struct sl_daemon *daemon, const char *name)
+{
+    g_mutex_lock(&daemon->change);
+    struct sl_camera *camera = daemon_find_camera(daemon, name);
+    g_autofree gchar *info = camera ? make_info(daemon, camera) : NULL;
+    if (info)
+        sl_publisher_state(daemon->publisher, name, SL_STATE_INFO, info);
+    g_mutex_unlock(&daemon->change);
 }
 
 static void free_camera(gpointer camera)
@@ -90,11 +109,63 @@ static void free_camera(gpointer camera)
     sl_camera_free(camera);
 }
 
+// As the configuration says, in the chosen recipe. With `change` locked.
+static void effective_config(struct sl_daemon *daemon, const struct sl_config_camera *config,
+                             const gchar *recipe, struct sl_config_camera *out)
+{
+    if (!recipe)
+        recipe = sl_changes_recipe(daemon->changes, config->name);
+    if (!daemon_effective_config(config, recipe ? recipe : config->part.recipe, out))
+        g_warning("camera %s: no recipe '%s' any more; '%s' is used", config->name, recipe,
+                  config->part.recipe);
+}
+
 // The running camera whose section stays as it is, or NULL.
 static struct sl_camera *unchanged(struct sl_daemon *daemon, const struct sl_config_camera *config)
 {
     struct sl_camera *camera = daemon_find_camera(daemon, config->name);
-    return camera && sl_config_camera_equal(sl_camera_config(camera), config) ? camera : NULL;
+    struct sl_config_camera wanted;
+    g_mutex_lock(&daemon->change);
+    effective_config(daemon, config, NULL, &wanted);
+    g_mutex_unlock(&daemon->change);
+    return camera && sl_config_camera_equal(sl_camera_config(camera), &wanted) ? camera : NULL;
+}
+
+// What cmd/threshold has set. With `change` locked.
+static void apply_thresholds(struct sl_daemon *daemon, struct sl_camera *camera)
+{
+    struct sl_camera_threshold list[SL_MAX_CLASSES];
+    const struct sl_config_camera *config = sl_camera_config(camera);
+    const guint n = sl_camera_get_thresholds(camera, list);
+    for (guint i = 0; i < n; i++) {
+        const gdouble configured = (gdouble)list[i].configured;
+        const gdouble value = sl_changes_threshold(daemon->changes, config->name,
+                                                   config->part.recipe, list[i].class_name,
+                                                   configured);
+        gfloat before;
+        if (value != configured)
+            sl_camera_set_threshold(camera, list[i].class_name, (gfloat)value, &before);
+    }
+}
+
+struct sl_camera *daemon_make_camera(struct sl_daemon *daemon,
+                                     const struct sl_config_camera *config,
+                                     const struct sl_config_evidence *evidence,
+                                     const gchar *recipe, GError **error)
+{
+    const struct sl_camera_events events = {on_verdict, on_picture, daemon};
+    struct sl_config_camera wanted;
+    g_mutex_lock(&daemon->change);
+    effective_config(daemon, config, recipe, &wanted);
+    g_mutex_unlock(&daemon->change);
+    struct sl_camera *camera = sl_camera_new(&wanted, evidence, &events, error);
+    if (!camera)
+        return NULL;
+    g_mutex_lock(&daemon->change);
+    apply_thresholds(daemon, camera);
+    sl_camera_set_job(camera, sl_changes_job(daemon->changes, config->name));
+    g_mutex_unlock(&daemon->change);
+    return camera;
 }
 
 // Makes the cameras of a configuration without starting them; with `keep` only those that changed.
@@ -102,13 +173,12 @@ static struct sl_camera *unchanged(struct sl_daemon *daemon, const struct sl_con
 static GPtrArray *make_cameras(struct sl_daemon *daemon, const struct sl_config *config,
                                gboolean keep, GError **error)
 {
-    const struct sl_camera_events events = {on_verdict, on_picture, daemon};
     g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(free_camera);
     for (guint i = 0; i < config->cameras_count; i++) {
         if (keep && unchanged(daemon, &config->cameras[i]))
             continue;
         struct sl_camera *camera =
-            sl_camera_new(&config->cameras[i], &config->evidence, &events, error);
+            daemon_make_camera(daemon, &config->cameras[i], &config->evidence, NULL, error);
         if (!camera)
             return NULL;
         g_ptr_array_add(made, camera);
@@ -116,9 +186,7 @@ static GPtrArray *make_cameras(struct sl_daemon *daemon, const struct sl_config 
     return g_steal_pointer(&made);
 }
 
-// From here on commands meet the made cameras, which start when the old ones have let go of their
-// devices. Frees the old, takes over the made.
-static void replace_cameras(struct sl_daemon *daemon, GPtrArray *old, GPtrArray *made)
+void daemon_replace_cameras(struct sl_daemon *daemon, GPtrArray *old, GPtrArray *made)
 {
     g_mutex_lock(&daemon->change);
     for (guint i = 0; i < old->len; i++)
@@ -130,18 +198,30 @@ static void replace_cameras(struct sl_daemon *daemon, GPtrArray *old, GPtrArray 
     for (guint i = 0; i < old->len; i++)
         sl_camera_free(g_ptr_array_index(old, i));
     for (guint i = 0; i < made->len; i++) {
-        announce(daemon, g_ptr_array_index(made, i));
+        daemon_announce(daemon, sl_camera_config(g_ptr_array_index(made, i))->name);
         sl_camera_start(g_ptr_array_index(made, i));
     }
 }
 
+// Beside the ledger, whose folder is the daemon's own.
+static void load_changes(struct sl_daemon *daemon, const struct sl_config *config)
+{
+    g_autofree gchar *path = g_build_filename(config->ledger.path, "changes.json", NULL);
+    g_mkdir_with_parents(config->ledger.path, 0750);
+    g_mutex_lock(&daemon->change);
+    sl_changes_free(daemon->changes);
+    daemon->changes = sl_changes_load(path);
+    g_mutex_unlock(&daemon->change);
+}
+
 static gboolean start_all(struct sl_daemon *daemon, const struct sl_config *config, GError **error)
 {
+    load_changes(daemon, config);
     g_autoptr(GPtrArray) made = make_cameras(daemon, config, FALSE, error);
     g_autoptr(GPtrArray) none = g_ptr_array_new();
     if (!made || !start_publisher(daemon, config, error))
         return FALSE;
-    replace_cameras(daemon, none, made);
+    daemon_replace_cameras(daemon, none, made);
     return TRUE;
 }
 
@@ -149,11 +229,12 @@ static void stop_all(struct sl_daemon *daemon)
 {
     g_autoptr(GPtrArray) all = g_ptr_array_copy(daemon->cameras, NULL, NULL);
     g_autoptr(GPtrArray) none = g_ptr_array_new();
-    replace_cameras(daemon, all, none);
+    daemon_replace_cameras(daemon, all, none);
     struct sl_publisher *publisher = daemon->publisher;
     g_mutex_lock(&daemon->change);
     daemon->publisher = NULL;
     g_mutex_unlock(&daemon->change);
+    daemon_forget_recipes(daemon);
     sl_publisher_free(publisher, 1500);
     sl_evidence_free(daemon->evidence);
     daemon->evidence = NULL;
@@ -176,6 +257,8 @@ struct sl_daemon *sl_daemon_new(const gchar *path, GError **error)
     daemon->config = config;
     daemon->cameras = g_ptr_array_new();
     daemon->retired = g_ptr_array_new_with_free_func(free_config);
+    g_queue_init(&daemon->recipes);
+    daemon->alarms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     daemon->last_health = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     if (start_all(daemon, config, error))
         return daemon;
@@ -191,6 +274,8 @@ void sl_daemon_free(struct sl_daemon *daemon)
     g_ptr_array_unref(daemon->cameras);
     g_ptr_array_unref(daemon->retired);
     g_hash_table_unref(daemon->last_health);
+    g_hash_table_unref(daemon->alarms);
+    sl_changes_free(daemon->changes);
     sl_config_free(daemon->config);
     g_mutex_clear(&daemon->change);
     g_mutex_clear(&daemon->lock);
@@ -244,7 +329,7 @@ static gboolean change_cameras(struct sl_daemon *daemon, const struct sl_config 
         const char *name = sl_camera_config(g_ptr_array_index(made, i))->name;
         g_ptr_array_add(old, daemon_find_camera(daemon, name));
     }
-    replace_cameras(daemon, old, made);
+    daemon_replace_cameras(daemon, old, made);
     return TRUE;
 }
 
@@ -258,8 +343,10 @@ static gboolean change_all(struct sl_daemon *daemon, const struct sl_config *con
     if (!made)
         return FALSE;
     stop_all(daemon);
+    if (strcmp(daemon->config->ledger.path, config->ledger.path))
+        load_changes(daemon, config);
     if (start_publisher(daemon, config, error)) {
-        replace_cameras(daemon, none, made);
+        daemon_replace_cameras(daemon, none, made);
         return TRUE;
     }
     if (!start_all(daemon, daemon->config, &again))
@@ -312,6 +399,39 @@ static gboolean health_changed(struct sl_daemon *daemon, const gchar *camera, co
     return TRUE;
 }
 
+static gboolean tell_alarm(void *ctx, const gchar *camera, const gchar *json)
+{
+    struct sl_daemon *daemon = ctx;
+    return sl_publisher_alarm(daemon->publisher, camera, json);
+}
+
+static const gchar *unless_empty(const gchar *text)
+{
+    return text[0] ? text : NULL;
+}
+
+static void raise_alarms(struct sl_daemon *daemon, const gchar *camera,
+                         const struct sl_camera_status *s, const struct sl_publisher_stats *broker)
+{
+    const struct sl_storage *storage = &daemon->storage;
+    struct sl_alarms *alarms = g_hash_table_lookup(daemon->alarms, camera);
+    if (!alarms) {
+        alarms = g_new0(struct sl_alarms, 1);
+        g_hash_table_insert(daemon->alarms, g_strdup(camera), alarms);
+    }
+    const gchar *const now[SL_ALARM_COUNT] = {
+        [SL_ALARM_CAMERA_LOST] = s->state == SL_CAMERA_LOST ? s->error : NULL,
+        [SL_ALARM_ACCELERATOR] =
+            s->accelerator_known ? unless_empty(s->accelerator.reason) : NULL,
+        [SL_ALARM_LEDGER] = unless_empty(broker->ledger_problem),
+        [SL_ALARM_VERDICTS_LOST] = broker->dropped ? "verdicts were dropped unsent" : NULL,
+        [SL_ALARM_DISK_LOW] = storage->low ? "the ledger's disk is nearly full" : NULL,
+        [SL_ALARM_PICTURES] = !storage->evidence_known ? "pictures cannot be kept"
+                                                       : unless_empty(storage->evidence.problem),
+    };
+    sl_alarms_update(alarms, camera, now, tell_alarm, daemon);
+}
+
 static void report(struct sl_daemon *daemon, struct sl_camera *camera, gboolean due)
 {
     const struct sl_config_camera *config = sl_camera_config(camera);
@@ -319,13 +439,20 @@ static void report(struct sl_daemon *daemon, struct sl_camera *camera, gboolean 
     struct sl_publisher_stats broker;
     sl_camera_get_status(camera, status);
     sl_publisher_stats(daemon->publisher, &broker);
-    g_autofree gchar *health = sl_report_health(config, status, &broker, daemon->reload_problem);
+    g_autofree gchar *health =
+        sl_report_health(config, status, &broker, &daemon->storage, daemon->reload_problem);
+    raise_alarms(daemon, config->name, status, &broker);
     if (health_changed(daemon, config->name, health) || due)
         sl_publisher_state(daemon->publisher, config->name, SL_STATE_HEALTH, health);
     if (!due)
         return;
-    g_autofree gchar *metrics = sl_report_metrics(status, &broker);
+    g_autofree gchar *metrics = sl_report_metrics(status, &broker, &daemon->storage);
     sl_publisher_state(daemon->publisher, config->name, SL_STATE_METRICS, metrics);
+}
+
+void sl_daemon_serve(struct sl_daemon *daemon)
+{
+    daemon_change_recipes(daemon);
 }
 
 void sl_daemon_tick(struct sl_daemon *daemon)
@@ -335,6 +462,11 @@ void sl_daemon_tick(struct sl_daemon *daemon)
     const gboolean due = daemon->last_report_us == 0 || now - daemon->last_report_us >= interval;
     if (due)
         daemon->last_report_us = now;
+    if (!daemon->publisher)
+        return;
+    g_mutex_lock(&daemon->change);
+    sl_storage_look(daemon->config->ledger.path, daemon->evidence, &daemon->storage);
+    g_mutex_unlock(&daemon->change);
     for (guint i = 0; i < daemon->cameras->len; i++)
         report(daemon, g_ptr_array_index(daemon->cameras, i), due);
 }

@@ -21,6 +21,9 @@ gboolean sl_daemon_finished(struct sl_daemon *daemon);
 // cameras whose section changed, or everything if the broker's section did.
 void sl_daemon_reload(struct sl_daemon *daemon);
 
+// To be called often: does what commands asked for.
+void sl_daemon_serve(struct sl_daemon *daemon);
+
 // To be called about once a second: publishes health when it changed, metrics and health at their
 // interval.
 void sl_daemon_tick(struct sl_daemon *daemon);

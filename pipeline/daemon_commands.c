@@ -43,7 +43,8 @@ gchar *daemon_health_of(struct sl_daemon *daemon, struct sl_camera *camera)
     sl_camera_get_status(camera, status);
     if (daemon->publisher)
         sl_publisher_stats(daemon->publisher, &broker);
-    return sl_report_health(sl_camera_config(camera), status, &broker, daemon->reload_problem);
+    return sl_report_health(sl_camera_config(camera), status, &broker, &daemon->storage,
+                            daemon->reload_problem);
 }
 
 static int command_status(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
@@ -137,6 +138,29 @@ static int command_preview(void *ctx, const char *name, const cJSON *arguments, 
     return 0;
 }
 
+// Models are the update agent's to change; this daemon has none that it could ask.
+int daemon_command_update(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
+                          char *message, size_t size)
+{
+    (void)ctx;
+    (void)arguments;
+    (void)data;
+    g_snprintf(message, size, "camera '%s' has no update agent", name);
+    return -ENOTSUP;
+}
+
+static const struct sl_command_argument threshold_arguments[] = {
+    {"class", SL_ARGUMENT_STRING, false, 1, 31},
+    {"value", SL_ARGUMENT_NUMBER, true, 0, 1},
+    {"parts", SL_ARGUMENT_NUMBER, false, 1, 10000},
+    {"apply", SL_ARGUMENT_BOOL, false, 0, 0},
+    {NULL, 0, false, 0, 0},
+};
+static const struct sl_command_argument recipe_arguments[] = {
+    {"name", SL_ARGUMENT_STRING, true, 1, 63},
+    {"job_id", SL_ARGUMENT_STRING, false, 0, 63},
+    {NULL, 0, false, 0, 0},
+};
 static const struct sl_command_argument preview_arguments[] = {
     {"rate", SL_ARGUMENT_NUMBER, false, 1, 5},
     {"seconds", SL_ARGUMENT_NUMBER, false, 1, 60},
@@ -153,10 +177,16 @@ static const struct sl_command_argument trigger_arguments[] = {
 };
 static const struct sl_command_argument no_arguments[] = {{NULL, 0, false, 0, 0}};
 const struct sl_command daemon_commands[] = {
-    {"trigger", "Judge one part", trigger_arguments, command_trigger},
-    {"status", "The camera's health", no_arguments, command_status},
-    {"feedback", "What a part really was", feedback_arguments, command_feedback},
-    {"snapshot", "One picture now", no_arguments, command_snapshot},
-    {"preview", "Pictures on the topic frame for a while", preview_arguments, command_preview},
+    {"trigger", "Judge one part", trigger_arguments, command_trigger, true},
+    {"status", "The camera's health", no_arguments, command_status, false},
+    {"feedback", "What a part really was", feedback_arguments, command_feedback, true},
+    {"snapshot", "One picture now", no_arguments, command_snapshot, false},
+    {"preview", "Pictures on the topic frame for a while", preview_arguments, command_preview,
+     false},
+    {"threshold", "What if a threshold were another", threshold_arguments,
+     daemon_command_threshold, true},
+    {"recipe", "Change over", recipe_arguments, daemon_command_recipe, true},
+    {"update", "Install the update that is ready", no_arguments, daemon_command_update, true},
+    {"rollback", "Back to the model before", no_arguments, daemon_command_update, true},
 };
 const gsize daemon_commands_count = G_N_ELEMENTS(daemon_commands);

@@ -6,6 +6,8 @@
 #define SL_PIPELINE_DAEMON_INSIDE_H
 
 #include "mqtt/ledger/evidence.h"
+#include "pipeline/alarm.h"
+#include "pipeline/changes.h"
 #include "pipeline/daemon.h"
 
 struct sl_daemon {
@@ -15,6 +17,9 @@ struct sl_daemon {
     GPtrArray *retired; // configurations that running cameras still use
     struct sl_publisher *publisher;
     struct sl_evidence *evidence; // NULL: pictures are not kept
+    struct sl_changes *changes;   // under `change`
+    struct sl_storage storage;    // likewise
+    GHashTable *alarms;           // camera name -> struct sl_alarms
     gchar *reload_problem;
     GHashTable *last_health; // camera name -> state and reasons, to publish changes at once
     gint64 last_report_us;
@@ -22,6 +27,7 @@ struct sl_daemon {
     // reload_problem, which is the main thread alone. Before every other lock.
     GMutex change;
     GMutex lock; // guards what follows
+    GQueue recipes; // struct daemon_recipe, asked for
     struct sl_summary summary;
     guint64 limit;
 };
@@ -32,5 +38,31 @@ extern const gsize daemon_commands_count;
 // With `change` locked. NULL: there is no such camera.
 struct sl_camera *daemon_find_camera(struct sl_daemon *daemon, const char *name);
 gchar *daemon_health_of(struct sl_daemon *daemon, struct sl_camera *camera);
+
+// Main thread. A camera as the configuration and the changes say, but of that recipe (NULL: of the
+// one that is chosen); not started.
+struct sl_camera *daemon_make_camera(struct sl_daemon *daemon,
+                                     const struct sl_config_camera *config,
+                                     const struct sl_config_evidence *evidence,
+                                     const gchar *recipe, GError **error);
+// From here on commands meet the made cameras, which start when the old ones have let go of their
+// devices. Frees the old, takes over the made.
+void daemon_replace_cameras(struct sl_daemon *daemon, GPtrArray *old, GPtrArray *made);
+void daemon_announce(struct sl_daemon *daemon, const char *camera); // info; any thread
+
+// daemon_commands.c: refuses, while there is no update agent; not among the capabilities.
+int daemon_command_update(void *daemon, const char *camera, const cJSON *arguments, cJSON **data,
+                          char *message, size_t size);
+
+// daemon_recipe.c. FALSE: the camera has no such recipe, *out is the configuration's own.
+gboolean daemon_effective_config(const struct sl_config_camera *config, const gchar *recipe,
+                                 struct sl_config_camera *out);
+void daemon_change_recipes(struct sl_daemon *daemon); // main thread: what was asked for
+void daemon_forget_recipes(struct sl_daemon *daemon);
+int daemon_command_recipe(void *daemon, const char *camera, const cJSON *arguments, cJSON **data,
+                          char *message, size_t size);
+// daemon_threshold.c
+int daemon_command_threshold(void *daemon, const char *camera, const cJSON *arguments,
+                             cJSON **data, char *message, size_t size);
 
 #endif

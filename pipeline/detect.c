@@ -30,6 +30,7 @@ struct _SightlineDetect {
     guint deadline_ms;
     gboolean roi_meta, messages;
     GArray *thresholds, *masks;
+    gfloat floor; // 1: the thresholds
     GMutex lock; // guards model and detector against get_status
     const struct sl_model *model;
     struct sl_detector *detector;
@@ -109,6 +110,11 @@ void sightline_detect_set_threshold(GstElement *element, const gchar *class_name
     g_array_append_val(self->thresholds, threshold);
 }
 
+void sightline_detect_set_floor(GstElement *element, gfloat floor)
+{
+    SIGHTLINE_DETECT(element)->floor = floor;
+}
+
 void sightline_detect_add_mask(GstElement *element, const gfloat (*points)[2], guint count)
 {
     SightlineDetect *self = SIGHTLINE_DETECT(element);
@@ -151,6 +157,8 @@ static int apply_thresholds(SightlineDetect *self, struct sl_error *error)
                                 self->model->name, t->class_name);
         values[c] = t->value;
     }
+    for (guint c = 0; c < self->model->n_classes; c++)
+        values[c] = MIN(values[c], self->floor);
     return sl_detector_set_thresholds(self->detector, values, self->model->n_classes, error);
 }
 
@@ -439,6 +447,7 @@ static void sightline_detect_init(SightlineDetect *self)
 {
     self->backend = g_strdup("cpu");
     self->roi_meta = self->messages = TRUE;
+    self->floor = 1;
     self->thresholds = g_array_new(FALSE, FALSE, sizeof(struct threshold));
     g_array_set_clear_func(self->thresholds, clear_threshold);
     self->masks = g_array_new(FALSE, FALSE, sizeof(struct mask));

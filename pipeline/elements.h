@@ -25,6 +25,8 @@ gboolean sightline_elements_register(GstPlugin *plugin);
 // For the program that embeds sightlinedetect: what properties cannot say well. To be called before
 // the element starts; everything is copied. Thresholds are by class name, checked at start.
 void sightline_detect_set_threshold(GstElement *detect, const gchar *class_name, gfloat threshold);
+// Detections are reported from this score on where their class's threshold is higher.
+void sightline_detect_set_floor(GstElement *detect, gfloat floor);
 void sightline_detect_add_mask(GstElement *detect, const gfloat (*points)[2], guint count);
 
 // From any thread; FALSE while no model is loaded. The model's reference is the caller's to drop.

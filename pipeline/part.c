@@ -1,6 +1,8 @@
 // Part logic: see part.h for the rules.
 #include "pipeline/part.h"
 
+#include "inference/model.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,6 +20,7 @@ struct sl_part_logic {
     int64_t deadline_ns; // of the open part
     int64_t watch_ns;    // free run with the camera lost: when the next ERROR is due
     uint32_t ng_frames, error_frames;
+    float near[SL_MAX_CLASSES]; // of the open part
     struct sl_verdict part;
 };
 
@@ -52,6 +55,7 @@ static void open_part(struct sl_part_logic *logic, const char *part_id, int64_t 
     part->truth_defects = part->truth_found = part->truth_false = -1;
     logic->deadline_ns = start_ns + logic->settings.deadline_ns;
     logic->ng_frames = logic->error_frames = 0;
+    memset(logic->near, 0, sizeof(logic->near));
     logic->open = true;
 }
 
@@ -80,6 +84,23 @@ static void add_defect_reasons(const struct sl_part_logic *logic, struct sl_verd
     }
 }
 
+// By falling score.
+static void add_near(struct sl_part_logic *logic)
+{
+    struct sl_verdict *part = &logic->part;
+    while (part->n_near < SL_VERDICT_MAX_NEAR) {
+        uint32_t best = 0;
+        for (uint32_t c = 1; c < logic->settings.n_classes; c++)
+            best = logic->near[c] > logic->near[best] ? c : best;
+        if (logic->near[best] <= 0)
+            return;
+        snprintf(part->near[part->n_near].class_name, sizeof(part->near[0].class_name), "%s",
+                 logic->settings.class_names[best]);
+        part->near[part->n_near++].score = logic->near[best];
+        logic->near[best] = 0;
+    }
+}
+
 static void close_part(struct sl_part_logic *logic, int64_t now_ns)
 {
     struct sl_verdict *part = &logic->part;
@@ -92,6 +113,7 @@ static void close_part(struct sl_part_logic *logic, int64_t now_ns)
         if (ng)
             add_defect_reasons(logic, part);
     }
+    add_near(logic);
     part->latency_ms = (float)(now_ns - part->ts_mono_ns) / 1e6f;
     logic->open = false;
     logic->emit(logic->ctx, part);
@@ -162,6 +184,8 @@ static void add_result(struct sl_part_logic *logic, const struct sl_part_frame *
         return;
     }
     logic->ng_frames += r->count > 0;
+    for (uint32_t c = 0; frame->near && c < logic->settings.n_classes; c++)
+        logic->near[c] = fmaxf(logic->near[c], frame->near[c]);
     add_defects(logic, part, r);
     add_truth(part, frame);
 }

@@ -35,6 +35,7 @@ struct sl_part_frame {
     int status;
     const char *message;
     const struct sl_detect_result *result;
+    const float *near; // best score of each class below its threshold; NULL: not known
     uint32_t width, height;
     float decode_ms;
     int32_t truth_defects, truth_found, truth_false; // −1: not known

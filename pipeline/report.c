@@ -1,6 +1,8 @@
 // Health, metrics, birth and summary as text.
 #include "pipeline/report.h"
 
+#include "pipeline/clock.h"
+
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <string.h>
@@ -33,7 +35,8 @@ static gboolean add_reason(cJSON *reasons, const gchar *format, ...)
 }
 
 gchar *sl_report_health(const struct sl_config_camera *config, const struct sl_camera_status *s,
-                        const struct sl_publisher_stats *broker, const gchar *config_problem)
+                        const struct sl_publisher_stats *broker, const struct sl_storage *storage,
+                        const gchar *config_problem)
 {
     cJSON *json = cJSON_CreateObject(), *reasons = cJSON_CreateArray();
     gboolean fault = FALSE, degraded = FALSE;
@@ -61,6 +64,11 @@ gchar *sl_report_health(const struct sl_config_camera *config, const struct sl_c
         degraded = add_reason(reasons, "broker: %s", broker->connection_problem);
     if (broker->commands_problem[0])
         degraded = add_reason(reasons, "commands do not come: %s", broker->commands_problem);
+    if (storage->low)
+        degraded = add_reason(reasons, "disk: %" G_GUINT64_FORMAT " MB free of %" G_GUINT64_FORMAT,
+                              storage->free_bytes / 1000000, storage->total_bytes / 1000000);
+    if (storage->evidence.problem[0])
+        degraded = add_reason(reasons, "pictures: %s", storage->evidence.problem);
     if (config_problem && *config_problem)
         degraded = add_reason(reasons, "configuration not reloaded: %s", config_problem);
     cJSON_AddNumberToObject(json, "schema", 1);
@@ -86,6 +94,17 @@ gchar *sl_report_health(const struct sl_config_camera *config, const struct sl_c
     cJSON_AddNumberToObject(accelerator, "fallbacks", (double)s->accelerator.fallbacks);
     cJSON_AddNumberToObject(accelerator, "checks", (double)s->accelerator.checks);
     cJSON_AddNumberToObject(accelerator, "alarms", (double)s->accelerator.alarms);
+    cJSON_AddStringToObject(json, "clock", sl_clock_name(sl_clock_state()));
+    cJSON *disk = cJSON_AddObjectToObject(json, "disk");
+    cJSON_AddStringToObject(disk, "state", storage->low ? "low" : "ok");
+    cJSON_AddNumberToObject(disk, "free_bytes", (double)storage->free_bytes);
+    cJSON_AddNumberToObject(disk, "total_bytes", (double)storage->total_bytes);
+    cJSON *evidence = cJSON_AddObjectToObject(json, "evidence");
+    const gboolean sound = storage->evidence_known && !storage->evidence.problem[0];
+    cJSON_AddStringToObject(evidence, "state", sound ? "ok" : "error");
+    cJSON_AddNumberToObject(evidence, "pictures", (double)storage->evidence.files);
+    cJSON_AddNumberToObject(evidence, "bytes", (double)storage->evidence.bytes);
+    cJSON_AddNumberToObject(evidence, "removed", (double)storage->evidence.removed);
     cJSON *queue = cJSON_AddObjectToObject(json, "queue");
     cJSON_AddNumberToObject(queue, "depth", (double)broker->queued);
     cJSON_AddNumberToObject(queue, "dropped", (double)broker->dropped);
@@ -104,7 +123,8 @@ static void add_ms(cJSON *json, const char *key, float ms)
     cJSON_AddNumberToObject(json, key, round((double)ms * 1000) / 1000);
 }
 
-gchar *sl_report_metrics(const struct sl_camera_status *s, const struct sl_publisher_stats *broker)
+gchar *sl_report_metrics(const struct sl_camera_status *s, const struct sl_publisher_stats *broker,
+                         const struct sl_storage *storage)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "parts_total", (double)s->parts);
@@ -123,12 +143,35 @@ gchar *sl_report_metrics(const struct sl_camera_status *s, const struct sl_publi
     cJSON_AddNumberToObject(json, "ledger_bytes", (double)broker->ledger_bytes);
     cJSON_AddNumberToObject(json, "refused_total", (double)broker->refused);
     cJSON_AddNumberToObject(json, "dropped_total", (double)broker->dropped);
+    cJSON_AddNumberToObject(json, "pictures_total", (double)s->pictures.encoded);
+    cJSON_AddNumberToObject(json, "pictures_dropped_total",
+                            (double)(s->pictures.dropped + s->pictures.failed));
+    cJSON_AddNumberToObject(json, "picture_ms", round(s->pictures.encode_ms * 1000) / 1000);
+    cJSON_AddNumberToObject(json, "evidence_bytes", (double)storage->evidence.bytes);
+    cJSON_AddNumberToObject(json, "evidence_removed_total", (double)storage->evidence.removed);
+    cJSON_AddNumberToObject(json, "disk_free_bytes", (double)storage->free_bytes);
+    cJSON_AddNumberToObject(json, "commands_total", (double)broker->commands);
+    cJSON_AddNumberToObject(json, "commands_refused_total", (double)broker->commands_refused);
     return print(json);
 }
 
-gchar *sl_report_info(const struct sl_config_camera *config, const struct sl_camera_status *s,
-                      const char *const *verbs)
+static void add_recipes(cJSON *json, const struct sl_report_camera *camera)
 {
+    cJSON *list = cJSON_AddArrayToObject(json, "recipes");
+    for (guint i = 0; i < camera->config->recipes_count; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(camera->config->recipes[i].name));
+}
+
+static void add_thresholds(cJSON *json, const struct sl_report_camera *camera)
+{
+    cJSON *list = cJSON_AddObjectToObject(json, "thresholds");
+    for (guint i = 0; i < camera->n_thresholds; i++)
+        add_ms(list, camera->thresholds[i].class_name, camera->thresholds[i].value);
+}
+
+gchar *sl_report_info(const struct sl_report_camera *camera, const struct sl_camera_status *s)
+{
+    const struct sl_config_camera *config = camera->config;
     cJSON *json = cJSON_CreateObject();
     g_autofree gchar *boot = NULL, *serial = NULL;
     gchar name[64];
@@ -148,13 +191,17 @@ gchar *sl_report_info(const struct sl_config_camera *config, const struct sl_cam
     cJSON_AddStringToObject(model, "version", version ? version : "");
     cJSON_AddStringToObject(model, "id", s->model);
     cJSON_AddStringToObject(json, "recipe", config->part.recipe);
+    add_recipes(json, camera);
+    cJSON_AddStringToObject(json, "job_id", camera->job ? camera->job : "");
+    add_thresholds(json, camera);
     cJSON_AddStringToObject(json, "boot_id", boot ? boot : "unknown");
     cJSON *schemas = cJSON_AddObjectToObject(json, "schemas");
-    static const char *const topics[] = {"verdict", "defect", "gap", "health", "info"};
+    static const char *const topics[] = {"verdict", "defect", "gap",   "health",
+                                       "info",    "alarm",  "reply"};
     for (gsize i = 0; i < G_N_ELEMENTS(topics); i++)
         cJSON_AddNumberToObject(schemas, topics[i], 1);
     cJSON *able = cJSON_AddArrayToObject(json, "capabilities");
-    for (const char *const *verb = verbs; *verb; verb++)
+    for (const char *const *verb = camera->verbs; *verb; verb++)
         cJSON_AddItemToArray(able, cJSON_CreateString(*verb));
     return print(json);
 }

@@ -5,16 +5,24 @@
 
 #include "mqtt/publisher.h"
 #include "pipeline/camera.h"
+#include "pipeline/storage.h"
 
 // All return a string to be freed with g_free.
 gchar *sl_report_health(const struct sl_config_camera *config,
                         const struct sl_camera_status *status,
-                        const struct sl_publisher_stats *broker, const gchar *config_problem);
+                        const struct sl_publisher_stats *broker, const struct sl_storage *storage,
+                        const gchar *config_problem);
 gchar *sl_report_metrics(const struct sl_camera_status *status,
-                         const struct sl_publisher_stats *broker);
-// `verbs`: what cmd/ takes, ends with NULL.
-gchar *sl_report_info(const struct sl_config_camera *config, const struct sl_camera_status *status,
-                      const char *const *verbs);
+                         const struct sl_publisher_stats *broker,
+                         const struct sl_storage *storage);
+struct sl_report_camera {
+    const struct sl_config_camera *config;
+    const char *const *verbs; // what cmd/ takes, ends with NULL
+    guint n_thresholds;
+    const struct sl_camera_threshold *thresholds;
+    const gchar *job; // NULL: none
+};
+gchar *sl_report_info(const struct sl_report_camera *camera, const struct sl_camera_status *status);
 
 // Sums over all parts of a run. All zero is empty; one thread at a time.
 #define SL_SUMMARY_CLASSES 64

@@ -104,6 +104,7 @@ static void serve(struct sl_daemon *daemon, int signals)
         struct pollfd poll_fd = {signals, POLLIN, 0};
         if (poll(&poll_fd, 1, TICK_MS) > 0 && handle_signal(signals, daemon))
             return;
+        sl_daemon_serve(daemon);
         const gint64 now = g_get_monotonic_time();
         if (now - reported < REPORT_MS * 1000)
             continue;

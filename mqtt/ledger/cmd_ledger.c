@@ -244,6 +244,7 @@ static const char *result_name(uint32_t result, uint32_t kind)
     static const char *const names[] = {"", "OK", "NG", "ERROR"};
     return kind == STORE_GAP           ? "gap"
            : kind == STORE_FEEDBACK    ? "feedback"
+           : kind == STORE_ALARM       ? "alarm"
            : result <= SL_RESULT_ERROR ? names[result]
                                        : "?";
 }
@@ -286,10 +287,10 @@ static void print_line(const struct store_row *row)
 
 static void print_json(const struct store_row *row)
 {
-    static const char *const kinds[] = {"?", "verdict", "gap", "feedback"};
+    static const char *const kinds[] = {"?", "verdict", "gap", "feedback", "alarm"};
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "id", (double)row->id);
-    cJSON_AddStringToObject(json, "kind", kinds[row->kind <= STORE_FEEDBACK ? row->kind : 0]);
+    cJSON_AddStringToObject(json, "kind", kinds[row->kind <= STORE_ALARM ? row->kind : 0]);
     cJSON_AddStringToObject(json, "state", state_name(row->state));
     cJSON *body = cJSON_Parse(row->body);
     cJSON_AddItemToObject(json, "body", body ? body : cJSON_CreateNull());

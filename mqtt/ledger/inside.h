@@ -21,7 +21,8 @@ struct ledger_settled {
     bool parked;
 };
 
-struct ledger_note { // feedback
+struct ledger_note { // feedback or an alarm
+    uint32_t kind;
     char camera[64], part[64];
     char *body;
 };

@@ -118,13 +118,14 @@ uint64_t sl_ledger_append(struct sl_ledger *l, const struct sl_verdict *verdict)
     return seq;
 }
 
-bool sl_ledger_feedback(struct sl_ledger *l, const char *camera, const char *part_id,
-                        const char *json)
+static bool add_note(struct sl_ledger *l, uint32_t kind, const char *camera, const char *part_id,
+                     const char *json)
 {
     pthread_mutex_lock(&l->lock);
     const bool room = l->n_notes < LEDGER_NOTES;
     if (room) {
         struct ledger_note *note = &l->notes[l->n_notes++];
+        note->kind = kind;
         g_strlcpy(note->camera, camera, sizeof(note->camera));
         g_strlcpy(note->part, part_id, sizeof(note->part));
         note->body = g_strdup(json);
@@ -132,6 +133,17 @@ bool sl_ledger_feedback(struct sl_ledger *l, const char *camera, const char *par
     }
     pthread_mutex_unlock(&l->lock);
     return room;
+}
+
+bool sl_ledger_feedback(struct sl_ledger *l, const char *camera, const char *part_id,
+                        const char *json)
+{
+    return add_note(l, STORE_FEEDBACK, camera, part_id, json);
+}
+
+bool sl_ledger_alarm(struct sl_ledger *l, const char *camera, const char *json)
+{
+    return add_note(l, STORE_ALARM, camera, "", json);
 }
 
 bool sl_ledger_settle(struct sl_ledger *l, int64_t id, bool is_verdict, bool parked)

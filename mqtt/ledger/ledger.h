@@ -53,6 +53,9 @@ uint64_t sl_ledger_append(struct sl_ledger *ledger, const struct sl_verdict *ver
 bool sl_ledger_feedback(struct sl_ledger *ledger, const char *camera, const char *part_id,
                         const char *json);
 
+// Any thread: an alarm, to be published. May allocate. False if there is no room now.
+bool sl_ledger_alarm(struct sl_ledger *ledger, const char *camera, const char *json);
+
 // The record was acknowledged (or, `parked`, refused for good). Never waits. False: no room now,
 // try again.
 bool sl_ledger_settle(struct sl_ledger *ledger, int64_t id, bool is_verdict, bool parked);

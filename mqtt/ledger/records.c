@@ -1,4 +1,4 @@
-// What becomes a record: verdicts and feedback; and the quota of records.
+// What becomes a record: verdicts, feedback and alarms; and the quota of records.
 #include "mqtt/ledger/inside.h"
 
 #include <stdio.h>
@@ -63,8 +63,9 @@ int ledger_append_verdict(struct sl_ledger *l, const struct sl_verdict *v,
 int ledger_append_note(struct sl_ledger *l, const struct ledger_note *note,
                        struct store_error *error)
 {
-    struct store_row row = {.kind = STORE_FEEDBACK,
-                            .state = STORE_SENT, // it came from the broker
+    // Feedback came from the broker.
+    struct store_row row = {.kind = note->kind,
+                            .state = note->kind == STORE_ALARM ? STORE_PENDING : STORE_SENT,
                             .ts_ms = g_get_real_time() / 1000,
                             .body = note->body};
     g_strlcpy(row.camera, note->camera, sizeof(row.camera));

@@ -20,7 +20,7 @@
 #define STORE_STREAMS 16
 #define STORE_FILE    "ledger.db"
 
-enum store_kind { STORE_VERDICT = 1, STORE_GAP, STORE_FEEDBACK };
+enum store_kind { STORE_VERDICT = 1, STORE_GAP, STORE_FEEDBACK, STORE_ALARM };
 enum store_state { STORE_PENDING = 0, STORE_SENT, STORE_PARKED };
 
 struct store_row {

@@ -100,16 +100,35 @@ class Plant:
                               f"{topic}/reply/test", "-m", '{"id": "1"}'], capture_output=True, text=True, check=True)
         return json.loads(run.stdout)
 
-    def ask(self, camera, verb, **arguments):
-        """The reply to a command with arguments, on the usual topic."""
-        self.asked = getattr(self, "asked", 0) + 1
-        body, topic = json.dumps({"id": str(self.asked), **arguments}), f"sightline/{camera}"
-        run = subprocess.run(["mosquitto_rr", "-h", "127.0.0.1", "-p", str(self.port), "-u", "test", "-P", "secret",
-                              "-V", "5", "-q", "1", "-W", "10", "-t", f"{topic}/cmd/{verb}", "-e",
+    def login(self):
+        """Arguments for mosquitto_pub and the like."""
+        return ["-h", "127.0.0.1", "-p", str(self.port), "-u", "test", "-P", "secret", "-V", "5"]
+
+    def send(self, camera, verb, body):
+        """The reply to a payload, on the usual topic."""
+        topic = f"sightline/{camera}"
+        run = subprocess.run(["mosquitto_rr", *self.login(), "-q", "1", "-W", "10", "-t", f"{topic}/cmd/{verb}", "-e",
                               f"{topic}/reply/{verb}", "-m", body], capture_output=True, text=True, check=True)
-        reply = json.loads(run.stdout)
-        assert reply["id"] == str(self.asked), (reply, body)
+        return json.loads(run.stdout)
+
+    def ask(self, camera, verb, **arguments):
+        """The reply to a command with arguments and an id of its own."""
+        self.asked = getattr(self, "asked", 0) + 1
+        reply = self.send(camera, verb, json.dumps({"id": str(self.asked), **arguments}))
+        assert reply["id"] == str(self.asked), (reply, arguments)
         return reply
+
+    def restart(self):
+        """The daemon, and waits until it answers."""
+        self.process.terminate()
+        assert self.process.wait(10) == 0
+        self.process = self.daemon()
+        for _ in range(50):
+            try:
+                return self.ask("cam", "status")
+            except subprocess.CalledProcessError:
+                time.sleep(0.1)
+        raise AssertionError("the daemon does not answer")
 
     def health(self, camera):
         run = subprocess.run([str(c) for c in [self.build / "sightline", "status", "--json", "--timeout", "0.5",

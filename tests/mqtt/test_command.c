@@ -49,14 +49,16 @@ static const struct sl_command_argument refuse_arguments[] = {
     {.name = NULL},
 };
 static const struct sl_command commands[] = {
-    {"trigger", "asks for a part", trigger_arguments, trigger},
-    {"refuse", "never works", refuse_arguments, refuse},
-    {"bare", "takes no arguments", NULL, refuse},
+    {"trigger", "asks for a part", trigger_arguments, trigger, true},
+    {"refuse", "never works", refuse_arguments, refuse, false},
+    {"bare", "takes no arguments", NULL, refuse, false},
 };
 
 static char *run(const char *verb, const void *payload, size_t size)
 {
-    char *reply = sl_command_run(commands, 3, &calls, "cam1", verb, payload, size);
+    int outcome = 0;
+    char *reply =
+        sl_command_run(commands, 3, &calls, "cam1", verb, payload, size, NULL, &outcome);
     assert_non_null(reply);
     return reply;
 }

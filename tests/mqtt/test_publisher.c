@@ -37,7 +37,7 @@ static int on_ping(void *ctx, const char *camera, const cJSON *arguments, cJSON 
     return 0;
 }
 
-static const struct sl_command commands[] = {{"ping", "answers", NULL, on_ping}};
+static const struct sl_command commands[] = {{"ping", "answers", NULL, on_ping, true}};
 
 static struct sl_config_camera sections[] = {{.name = cam1}, {.name = cam2}};
 

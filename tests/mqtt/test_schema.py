@@ -14,9 +14,13 @@ import sys
 import jsonschema
 
 # Commands and replies are judged where they are sent: tests/e2e/test_plant.py.
-NAMES = ("defect", "gap", "health", "info", "metrics", "verdict")
+NAMES = ("alarm", "defect", "gap", "health", "info", "metrics", "verdict")
 
 GOOD = {
+    "alarm": [
+        {"schema": 1, "camera": "cam1", "id": "camera-lost-1", "kind": "camera-lost", "state": "raised", "ts": 2, "raised_ts": 1,
+         "text": "No such device"},
+    ],
     "gap": [
         {"schema": 1, "camera": "cam1", "stream": "0123456789abcdef", "from_seq": 5, "to_seq": 7,
          "ts": 1, "reason": "no room"},
@@ -42,6 +46,7 @@ GOOD = {
 
 # what is changed in the first good body (None: taken away), which must then be refused
 BAD = {
+    "alarm": [{"state": "up"}, {"kind": "weather"}, {"id": None}, {"ts": "1"}, {"extra": 1}],
     "gap": [{"from_seq": None}, {"to_seq": -1}, {"camera": "Cam 1"}, {"reason": 3}, {"extra": 1}],
     "verdict": [
         {"result": "OK"}, {"result": None}, {"seq": 0}, {"seq": "1"}, {"schema": 2},
