@@ -135,6 +135,9 @@ static void queue_reply(struct sl_publisher *p, struct later_reply *reply)
 
 uint32_t sl_publisher_defer(struct sl_publisher *p)
 {
+    if (!p->handled) {
+        return 0; // from another broker's topics, where answers have no place
+    }
     struct later_reply reply = address_of(p->handled);
     const uint32_t token = later_add(p, p->handled->id ? p->handled->id : "null", &reply);
     clear_reply(&reply);

@@ -117,8 +117,10 @@ struct command {
 static void trigger(struct sl_sparkplug *n, const struct node_camera *camera)
 {
     static const char request[] = "{\"id\":\"sparkplug\"}";
+    int outcome = 0;
     char *reply = sl_command_run(n->commands, n->n_commands, n->commands_ctx, camera->name,
-                                 "trigger", request, sizeof(request) - 1);
+                                 "trigger", request, sizeof(request) - 1,
+                                 NULL, &outcome);
     if (reply && strstr(reply, "\"status\":\"error\"")) {
         g_message("sparkplug: %s: trigger: %s", camera->name, reply);
     }

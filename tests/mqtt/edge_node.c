@@ -24,7 +24,7 @@ static int on_trigger(void *ctx, const char *camera, const cJSON *arguments, cJS
     return 0;
 }
 
-static const struct sl_command commands[] = {{"trigger", "judge", NULL, on_trigger}};
+static const struct sl_command commands[] = {{"trigger", "judge", NULL, on_trigger, true}};
 
 static struct sl_publisher *start(int argc, char **argv)
 {
