@@ -278,7 +278,62 @@ const tests = {
             await page.click("[data-test=confirm]");
             await until(`${who} is told`, async () => told.test(await page.locator(".model").innerText()));
         }
-        assert.deepEqual(heard.filter((h) => h.verb !== "feedback").map((h) => h.verb), ["rollback"]);
+        assert.deepEqual(heard.map((h) => h.verb).filter((v) => v === "update" || v === "rollback"), ["rollback"]);
+        await page.close();
+        await operator.bringToFront();
+    },
+
+    async "live picture, boxes of its part, snapshot"({ page, heard }) {
+        const v = await judge("cam1", { result: "ng", part: "P-live" });
+        await page.click("[data-test=live]");
+        await until("asked", () => heard.some((h) => h.verb === "preview" && h.rate === 3));
+        assert.equal(await page.locator(".view h2").innerText(), "Last part");
+        await camera("cam1").publish("sightline/cam1/frame", PICTURE, { user: { part_id: v.part_id } });
+        await until("live", async () => (await page.locator(".view h2").innerText()) === "Live");
+        await until("with its boxes", async () => (await page.locator(".view .defect").count()) === v.defects.length);
+        await page.click("[data-test=overlay]");
+        await until("without", async () => (await page.locator(".view .defect").count()) === 0);
+        await page.click("[data-test=overlay]");
+        await camera("cam1").publish("sightline/cam1/frame", PICTURE);
+        await until("a frame of no part has no boxes", async () => (await page.locator(".view .defect").count()) === 0);
+        await axe(page, "live");
+        await touch(page, "live");
+        await page.click("[data-test=snapshot]");
+        await until("taken", () => heard.some((h) => h.verb === "snapshot"));
+        await camera("cam1").publish("sightline/cam1/crop/snap1", PICTURE, { user: { crop_id: "snap1" } });
+        await page.click("[data-test=live]");
+        const n = heard.filter((h) => h.verb === "preview").length;
+        await sleep(7000);
+        assert.equal(heard.filter((h) => h.verb === "preview").length, n, "nobody looks any more");
+        assert.equal(await page.locator(".view h2").innerText(), "Last part");
+    },
+
+    async "what if, then apply; change over"({ page: operator, context, heard }) {
+        const page = await context.newPage();
+        await page.goto(loggedIn("engineer"));
+        await page.click("[data-test=tune]");
+        await axe(page, "tuning");
+        await touch(page, "tuning");
+        assert.ok(await page.locator("[data-test=apply]").isDisabled(), "nothing is applied unseen");
+        await page.selectOption("[data-test=class-choice]", "short");
+        await page.fill("[data-test=threshold]", "0.3");
+        await page.click("[data-test=what-if]");
+        await until("told", async () => /15 of 980 parts would become NG, 3 would become OK/.test(await text(page, "what-if-told")));
+        await shot(page, "what-if");
+        await page.fill("[data-test=threshold]", "0.35");
+        assert.ok(await page.locator("[data-test=apply]").isDisabled(), "another value was not counted");
+        await page.click("[data-test=what-if]");
+        await page.click("[data-test=apply]");
+        await until("applied", async () => (await text(page, "what-if-told")).includes("Applied."));
+        const asked = heard.filter((h) => h.verb === "threshold");
+        assert.deepEqual(asked.map((h) => [h.class, h.value, h.apply]), [["short", 0.3, false], ["short", 0.35, false], ["short", 0.35, true]]);
+        await page.selectOption("[data-test=recipe]", "board-b");
+        await page.fill("[data-test=job]", "bad");
+        await page.click("[data-test=change-over]");
+        await until("refused", async () => (await text(page, "recipe-told")).includes("Nothing changed: model.yaml"));
+        await page.fill("[data-test=job]", "order 7");
+        await page.click("[data-test=change-over]");
+        await until("changed", async () => (await text(page, "recipe-told")) === "Changed to board-b.");
         await page.close();
         await operator.bringToFront();
     },
@@ -382,6 +437,13 @@ cameras:
             await page.click("text=cam3");
             await until("its model is shown", async () => (await page.locator(".model").innerText()).includes("sightline 0."));
             await until("its verdict is shown", async () => (await page.locator("[data-test=warning]").count()) === 0 && (await text(page, "lamp")) === "NG");
+            await until("its parts' pictures are drawn", () => page.evaluate(() => [...document.querySelectorAll(".film canvas")].some((c) => {
+                const { data } = c.getContext("2d").getImageData(c.width / 2, c.height / 2, 1, 1);
+                return data[3] === 255;
+            })));
+            await page.click("[data-test=live]");
+            await until("it sends what it sees", async () => (await page.locator(".view h2").innerText()) === "Live");
+            await page.click("[data-test=live]");
             const film = page.locator(".film", { hasText: "board-" }).first();
             await film.click();
             await page.click("[data-test=was-ok]");

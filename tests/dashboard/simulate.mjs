@@ -28,8 +28,9 @@ export class Publisher {
 }
 
 export const model = { name: "pcb-lite", version: "3.1", id: "pcb-lite 3.1" };
-export const info = (capabilities = ["trigger", "status", "feedback", "update", "rollback"]) => ({
+export const info = (capabilities = ["trigger", "status", "feedback", "update", "rollback", "preview", "snapshot", "threshold", "recipe"]) => ({
     schema: 1, serial: "SL-0042", software: "sightline 0.1.0", model, recipe: "board-a", schemas: { verdict: 1 }, boot_id: "b", capabilities,
+    recipes: ["board-a", "board-b"], job_id: "", thresholds: { open: 0.48, short: 0.5 },
 });
 export const health = (more = {}) => ({
     schema: 1, state: "good", reasons: [], last_verdict_age_ms: 12, camera: { state: "ok", error: null }, accelerator: { wanted: "cpu", actual: "cpu" },
@@ -55,6 +56,13 @@ export function verdict(camera, seq, { result = "ok", part, classes, ...more } =
     };
 }
 
+const DATA = {
+    threshold: ({ value, apply, class: name = null }) => ({ class: name, value, before: 0.48, parts: 1000, unknown: 20, ng_before: 50, ng_after: 62, ok_to_ng: 15, ng_to_ok: 3, applied: apply }),
+    preview: ({ rate, seconds }) => ({ rate, seconds }),
+    snapshot: () => ({ crop: "snap1" }),
+    recipe: ({ name, job_id = "" }) => ({ recipe: name, before: "board-a", job_id, model: "pcb-lite 3.1" }),
+};
+
 // Answers cmd/feedback, update and rollback as the daemon does: on the response topic, with the id.
 export function answer(port, password, camera, heard) {
     const child = spawn("mosquitto_sub", ["-h", "127.0.0.1", "-p", String(port), "-V", "5", "-u", camera, "-P", password, "-q", "1", "-t",
@@ -67,8 +75,9 @@ export function answer(port, password, camera, heard) {
         for (const line of lines) {
             const [topic, response, body] = line.split("\t"), command = JSON.parse(body);
             heard.push({ verb: topic.split("/").at(-1), ...command });
-            const refused = command.part_id === "P-refuse";
-            publisher.publish(response, { id: command.id, status: refused ? "error" : "ok", error: refused ? "the ledger takes no more now" : null, data: null });
+            const why = command.part_id === "P-refuse" ? "the ledger takes no more now" : command.name === "board-b" && command.job_id === "bad" ? "model.yaml: no such file" : null;
+            const data = why ? null : DATA[topic.split("/").at(-1)]?.(command) ?? null;
+            publisher.publish(response, { id: command.id, status: why ? "error" : "ok", error: why, data });
         }
     });
     return () => { child.kill(); publisher.close(); };

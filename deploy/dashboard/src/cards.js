@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { count, html, percent, Shape, time } from "./html.js";
 import { Dialog } from "./dialog.js";
+import { Tuning } from "./tuning.js";
 
 export function Shift({ camera, onExport }) {
     const v = camera.counter.value();
@@ -24,7 +25,7 @@ function healthRows(camera, connected) {
     const same = h.actual === h.wanted;
     rows.push(["Accelerator", same ? "ok" : "error", same ? h.actual : `${h.actual} instead of ${h.wanted}`]);
     if (h.ledger) rows.push(["Ledger", h.ledger === "ok" ? "ok" : "ng", [h.ledger, h.ledgerRecords === null ? "" : `${count(h.ledgerRecords)} records`, bytes(h.ledgerBytes)].filter(Boolean).join(", ")]);
-    if (h.diskFree !== null) rows.push(["Disk", h.diskFree > 1e8 ? "ok" : "ng", `${bytes(h.diskFree)} free`]);
+    if (h.diskFree !== null) rows.push(["Disk", h.diskLow ? "ng" : "ok", `${bytes(h.diskFree)} free`]);
     if (h.queued !== null) rows.push(["Unsent", h.dropped ? "ng" : h.refused ? "error" : "ok", `${count(h.queued)}${h.dropped ? `, ${count(h.dropped)} lost` : ""}${h.refused ? `, ${count(h.refused)} refused` : ""}`]);
     if (h.clock) rows.push(["Clock", h.clock === "synced" ? "ok" : "error", CLOCK[h.clock] ?? h.clock]);
     return rows;
@@ -54,7 +55,8 @@ export function Model({ camera, command }) {
     const [asked, ask] = useState(null), [result, setResult] = useState("");
     const i = camera.info;
     const can = (verb) => i?.capabilities.has(verb);
-    const rows = i ? [["Model", i.model], ["Version", i.version], ["Recipe", i.recipe], ["Software", i.software], ["Serial", i.serial]] : [];
+    const [tuning, tune] = useState(false);
+    const rows = i ? [["Model", i.model], ["Version", i.version], ["Recipe", i.recipe], ["Job", i.job], ["Software", i.software], ["Serial", i.serial]] : [];
     const run = async (verb) => {
         ask(null);
         setResult("Asked the camera …");
@@ -65,6 +67,8 @@ export function Model({ camera, command }) {
         <h2>Model</h2>
         <dl class="rows">${[...rows, ...camera.model].filter(([, v]) => v).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
         ${Object.keys(VERBS).some(can) && html`<div class="buttons">${Object.keys(VERBS).filter(can).map((verb) => html`<button type="button" data-test=${verb} onClick=${() => ask(verb)}>${VERBS[verb][0]} …</button>`)}</div>`}
+        ${(can("threshold") || can("recipe")) && html`<div class="buttons"><button type="button" data-test="tune" onClick=${() => tune(true)}>Recipe, thresholds …</button></div>`}
+        ${tuning && html`<${Tuning} camera=${camera} command=${command} onClose=${() => tune(false)} />`}
         <p class="small" role="status">${result}</p>
         ${asked && html`<${Dialog} title=${VERBS[asked][1]} onClose=${() => ask(null)} small>
             <p>${camera.id}: ${VERBS[asked][2]}</p>

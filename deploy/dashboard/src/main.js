@@ -18,6 +18,7 @@ const CALM_MS = 900;    // and what is not urgent
 const TICK_MS = 500;    // ages are looked at so often
 const SAVE_MS = 10000;
 const ANNOUNCE_MS = 5000;
+const PREVIEW_S = 10;   // somebody looks: asked again before that is over
 const FRAME_MS = 5000;  // a live picture older than this is none
 
 // Draws at once after a pause, and then at most every DRAW_MS.
@@ -77,15 +78,37 @@ function Warning({ session, camera, state }) {
     return null;
 }
 
-function View({ camera, settings, onSettings, command }) {
+function View({ camera, settings, onSettings, command, connected }) {
     const live = camera.frame && performance.now() - camera.frameAt < FRAME_MS;
-    const url = live ? camera.frame : camera.last && camera.pictures.get(camera.last.rawPartId);
-    const [looking, look] = useState(null);
+    const url = live ? camera.frame.url : camera.last && camera.pictures.get(camera.last.rawPartId)?.url;
+    // Boxes belong to the part that the frame shows, if it was judged.
+    const shown = !live ? camera.last : camera.framePart === null ? null : camera.verdicts.slice(-20).reverse().find((v) => v.rawPartId === camera.framePart);
+    const [looking, look] = useState(null), [problem, setProblem] = useState("");
+    const can = (verb) => camera.info?.capabilities.has(verb);
+    const wanted = settings.live && can("preview") && connected;
+    useEffect(() => {
+        if (!wanted) return undefined;
+        const ask = async () => {
+            if (document.hidden) return;
+            const reply = await command(camera.id, "preview", { rate: 3, seconds: PREVIEW_S });
+            setProblem(reply.ok ? "" : `No live picture: ${reply.error}`);
+        };
+        ask();
+        const timer = setInterval(ask, PREVIEW_S * 600);
+        return () => clearInterval(timer);
+    }, [wanted, camera.id]);
+    const snapshot = async () => {
+        const reply = await command(camera.id, "snapshot", {});
+        setProblem(reply.ok ? "" : `No snapshot: ${reply.error}`);
+    };
     return html`<section class="card view" aria-label="Picture">
         <div class="bar"><h2>${live ? "Live" : "Last part"}</h2><div class="buttons">
+            ${can("preview") && html`<button type="button" data-test="live" aria-pressed=${String(settings.live)} onClick=${() => onSettings({ ...settings, live: !settings.live })}>Live</button>`}
+            ${can("snapshot") && html`<button type="button" data-test="snapshot" onClick=${snapshot}>Snapshot</button>`}
             <button type="button" data-test="overlay" aria-pressed=${String(settings.overlay)} onClick=${() => onSettings({ ...settings, overlay: !settings.overlay })}>Boxes</button>
             <button type="button" data-test="look" disabled=${!camera.last} onClick=${() => look({ verdict: camera.last, late: false, feedback: null })}>Look closer</button></div></div>
-        <${Picture} url=${url} verdict=${camera.last} overlay=${settings.overlay} label=${camera.last ? `Part ${camera.last.partId}: ${why(camera.last) || "no defects"}` : "No picture yet"} />
+        <${Picture} url=${url} verdict=${shown} overlay=${settings.overlay} label=${camera.last ? `Part ${camera.last.partId}: ${why(camera.last) || "no defects"}` : "No picture yet"} />
+        <p class="small" role="status" data-test="view-told">${problem}</p>
         ${looking && html`<${Look} camera=${camera} reject=${looking} list=${[looking]} onOpen=${look} onClose=${() => look(null)} command=${command} settings=${settings} />`}
     </section>`;
 }
@@ -144,7 +167,7 @@ function App({ store, login: first }) {
             ${camera ? html`<${Announcer} camera=${camera} state=${state} />
                 <div class="grid">
                     <${Lamp} camera=${camera} state=${state} />
-                    <${View} key=${`v${camera.id}`} camera=${camera} settings=${settings} onSettings=${change} command=${command} />
+                    <${View} key=${`v${camera.id}`} camera=${camera} settings=${settings} onSettings=${change} command=${command} connected=${connected} />
                     <${Calm} camera=${camera} settings=${settings}>
                     <${Shift} camera=${camera} onExport=${() => download(`sightline-${camera.id.replaceAll("/", "-")}.csv`, csv(camera.id, camera.verdicts))} />
                     <${Rejects} key=${`f${camera.id}`} camera=${camera} command=${command} settings=${settings} />

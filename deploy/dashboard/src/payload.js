@@ -34,7 +34,7 @@ export function verdict(raw) {
         camera: text(v.camera), stream: text(v.stream, 32), seq, partId: text(v.part_id),
         rawPartId: typeof v.part_id === "string" ? v.part_id.slice(0, 64) : "",
         ts: number(v.ts), result: v.result, recipe: text(v.recipe), model: text(v.model), backend: text(v.backend),
-        clock: text(v.clock, 16), latencyMs: number(v.latency_ms),
+        clock: text(v.clock, 16), job: text(v.job_id), latencyMs: number(v.latency_ms),
         reasons: list(v.reasons, 4).map((r) => text(r, 96)).filter(Boolean),
         width: number(picture.width, 0), height: number(picture.height, 0),
         defectsTotal: number(v.defects_total, 0),
@@ -56,7 +56,7 @@ export function health(raw) {
         wanted: text(accelerator.wanted, 48), actual: text(accelerator.actual, 48),
         queued: number(queue.depth), dropped: number(queue.dropped, 0), refused: number(queue.refused, 0),
         ledger: text(ledger.state, 16), ledgerRecords: number(ledger.records), ledgerBytes: number(ledger.bytes),
-        diskFree: number(disk.free_bytes),
+        diskFree: number(disk.free_bytes), diskLow: disk.state === "low",
     };
 }
 
@@ -74,6 +74,8 @@ export function info(raw) {
         serial: text(i.serial, 40), software: text(i.software), recipe: text(i.recipe), bootId: text(i.boot_id, 40),
         model: text(model.name), version: text(model.version), modelId: text(model.id, 80),
         capabilities: new Set(list(i.capabilities, 64).map((c) => text(c))),
+        job: text(i.job_id), recipes: list(i.recipes, 100).filter((r) => typeof r === "string" && r.length < 64),
+        thresholds: Object.entries(object(i.thresholds)).slice(0, 256).filter(([name, v]) => name.length < 32 && number(v) !== null),
     };
 }
 
@@ -85,7 +87,7 @@ export function modelState(raw) {
 
 export function reply(raw) {
     const r = object(raw);
-    return { id: text(r.id), ok: r.status === "ok", error: text(r.error, 200) };
+    return { id: text(r.id), ok: r.status === "ok", error: text(r.error, 200), data: object(r.data) };
 }
 
 export function json(payload) {

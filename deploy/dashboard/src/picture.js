@@ -1,4 +1,5 @@
 // A part's picture with its defects drawn over it; where there is no picture, where they are.
+import { useEffect, useRef } from "preact/hooks";
 import { html } from "./html.js";
 
 const RATIO_TOLERANCE = 0.02;
@@ -34,4 +35,35 @@ export function Picture({ url, verdict, overlay, label, zoom = 1 }) {
         ${verdict && (overlay || !url) && html`<${Boxes} verdict=${verdict} alone=${!url} />`}
         ${!url && verdict && !verdict.defects.length && html`<p class="note">No picture</p>`}
     </div>`;
+}
+
+const THUMBNAIL = { width: 200, height: 150 };
+
+// Small and drawn once, decoded at the size that it is shown in: a strip of them costs little.
+export function Thumbnail({ shot, verdict }) {
+    const canvas = useRef(null);
+    useEffect(() => {
+        if (shot) draw(canvas.current, shot, verdict).catch(() => {});
+    }, [shot]);
+    if (!shot) return html`<${Picture} verdict=${verdict} overlay=${true} label="" />`;
+    return html`<div class="picture"><canvas ref=${canvas} width=${THUMBNAIL.width} height=${THUMBNAIL.height}></canvas></div>`;
+}
+
+async function draw(canvas, shot, verdict) {
+    const { width, height } = THUMBNAIL;
+    const ratio = verdict.width && verdict.height ? verdict.width / verdict.height : 1;
+    const w = Math.round(Math.min(width, height * ratio)), h = Math.round(w / ratio);
+    const bitmap = await createImageBitmap(shot.blob, { resizeWidth: w, resizeHeight: h, resizeQuality: "medium" });
+    const context = canvas.getContext("2d"), x0 = (width - w) / 2, y0 = (height - h) / 2;
+    context.drawImage(bitmap, x0, y0);
+    bitmap.close();
+    context.lineWidth = 2;
+    context.strokeStyle = "#ff6a5f";
+    context.fillStyle = "#ff4d4d2e";
+    for (const { box } of verdict.defects) {
+        if (!box) continue;
+        const at = [x0 + box[0] * w, y0 + box[1] * h, Math.max((box[2] - box[0]) * w, 2), Math.max((box[3] - box[1]) * h, 2)];
+        context.fillRect(...at);
+        context.strokeRect(...at);
+    }
 }

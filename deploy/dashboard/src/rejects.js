@@ -2,7 +2,7 @@
 import { useRef, useState } from "preact/hooks";
 import { Dialog } from "./dialog.js";
 import { count, html, milliseconds, percent, Shape, time, why } from "./html.js";
-import { Picture } from "./picture.js";
+import { Picture, Thumbnail } from "./picture.js";
 
 const PAGE = 12;
 const CLASSES_SHOWN = 12;
@@ -28,7 +28,7 @@ const Item = ({ camera, reject, onOpen }) => {
     const { verdict } = reject;
     return html`<li><button type="button" class=${`film is-${verdict.result}`} data-test="reject" onClick=${onOpen}
         aria-label=${`${describe(verdict)}, ${time(verdict.ts)}`}>
-        <${Picture} url=${camera.pictures.get(verdict.rawPartId)} verdict=${verdict} overlay=${true} label="" />
+        <${Thumbnail} shot=${camera.pictures.get(verdict.rawPartId)} verdict=${verdict} />
         <span class="film-head"><${Shape} of=${verdict.result} size=${18} /> ${verdict.partId}</span>
         <span class="film-why">${why(verdict)}</span>
         <span class="small">${time(verdict.ts)}${reject.late ? " · late" : ""}${reject.feedback ? ` · said: ${reject.feedback.toUpperCase()}` : ""}</span>
@@ -93,7 +93,7 @@ export function Look({ camera, reject, list, onOpen, onClose, command, settings 
     return html`<${Dialog} title=${`${verdict.result === "ok" ? "OK" : verdict.result === "ng" ? "NG" : "ERROR"}: part ${verdict.partId}`} onClose=${onClose}>
         <div class="look">
             <div class="stage" tabindex="0" role="group" aria-label="Picture, scrolls when enlarged">
-                <${Picture} url=${camera.pictures.get(verdict.rawPartId)} verdict=${verdict} overlay=${overlay} zoom=${zoom} label=${describe(verdict)} /></div>
+                <${Picture} url=${camera.pictures.get(verdict.rawPartId)?.url} verdict=${verdict} overlay=${overlay} zoom=${zoom} label=${describe(verdict)} /></div>
             <div class="side">
                 <div class="buttons" role="group" aria-label="View">
                     <button type="button" aria-label="Smaller" disabled=${zoom <= 1} onClick=${() => setZoom(Math.max(zoom / 2, 1))}>−</button>

@@ -2,7 +2,7 @@
 
 const KEY = "sightline-settings";
 const LOGIN = "sightline-login";
-const DEFAULTS = { root: "sightline", staleS: 3, shifts: [6 * 60, 14 * 60, 22 * 60], operator: "", overlay: true };
+const DEFAULTS = { root: "sightline", staleS: 3, shifts: [6 * 60, 14 * 60, 22 * 60], operator: "", overlay: true, live: false };
 
 export function parseShifts(text) {
     const out = [];
@@ -26,7 +26,7 @@ export function loadSettings() {
         if (Number.isFinite(kept.staleS) && kept.staleS >= 1 && kept.staleS <= 3600) out.staleS = kept.staleS;
         if (typeof kept.shifts === "string") out.shifts = parseShifts(kept.shifts) ?? out.shifts;
         if (typeof kept.operator === "string") out.operator = kept.operator.slice(0, 63);
-        if (typeof kept.overlay === "boolean") out.overlay = kept.overlay;
+        for (const key of ["overlay", "live"]) if (typeof kept[key] === "boolean") out[key] = kept[key];
     } catch { /* defaults */ }
     return out;
 }

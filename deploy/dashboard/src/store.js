@@ -18,7 +18,7 @@ class Camera {
         this.heard = 0; // performance.now() of the last message that was not a retained one
         this.rejects = []; // newest first: {verdict, late, feedback}
         this.verdicts = []; // oldest first
-        this.pictures = new Map(); // part id → address of its picture, oldest first
+        this.pictures = new Map(); // part id → Shot, oldest first
         this.seen = new Set();
         this.gaps = 0;
         this.alarms = new Map(); // id → text
@@ -99,16 +99,31 @@ function isRepeated(camera, verdict) {
     return false;
 }
 
+// A picture; it gets an address only when it is shown at its size.
+class Shot {
+    address = null;
+    constructor(bytes) { this.blob = new Blob([bytes], { type: "image/jpeg" }); }
+    get url() { return (this.address ??= URL.createObjectURL(this.blob)); }
+    drop() { if (this.address) URL.revokeObjectURL(this.address); }
+}
+
 function keepPicture(camera, partId, bytes) {
-    const before = camera.pictures.get(partId);
-    if (before) URL.revokeObjectURL(before);
+    camera.pictures.get(partId)?.drop();
     camera.pictures.delete(partId);
-    camera.pictures.set(partId, URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" })));
+    camera.pictures.set(partId, new Shot(bytes));
     while (camera.pictures.size > MAX_PICTURES) {
-        const [oldest, url] = camera.pictures.entries().next().value;
-        URL.revokeObjectURL(url);
+        const [oldest, shot] = camera.pictures.entries().next().value;
+        shot.drop();
         camera.pictures.delete(oldest);
     }
+}
+
+// What is shown instead of a part for a while: the preview, or a snapshot that somebody took.
+function showFrame(camera, message, partId) {
+    camera.frame?.drop();
+    camera.frame = new Shot(message.payload);
+    camera.frameAt = performance.now();
+    camera.framePart = partId;
 }
 
 const isJpeg = (bytes) => bytes.length > 3 && bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff;
@@ -145,13 +160,11 @@ function takeCrop(store, camera, message, leaf) {
     if (!isJpeg(message.payload)) return;
     const partId = message.user.part_id ?? message.user["part id"] ?? (leaf === "crop/last" ? camera.last?.rawPartId : undefined);
     if (partId) keepPicture(camera, String(partId).slice(0, 64), message.payload);
+    else if (leaf !== "crop/last") showFrame(camera, message, null);
 }
 
 function takeFrame(store, camera, message) {
-    if (!isJpeg(message.payload)) return;
-    if (camera.frame) URL.revokeObjectURL(camera.frame);
-    camera.frame = URL.createObjectURL(new Blob([message.payload], { type: "image/jpeg" }));
-    camera.frameAt = performance.now();
+    if (isJpeg(message.payload)) showFrame(camera, message, message.user.part_id ?? null);
 }
 
 function takeAlarm(store, camera, message) {
