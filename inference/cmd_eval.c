@@ -217,21 +217,30 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
+// The model and its back end, before the long work of either side begins.
+static int open_side(struct evaluated *side, struct sl_error *error)
+{
+    struct sl_model_source *source;
+    struct sl_accel *accel;
+    int status = sl_model_source_directory(side->path, &source, error);
+    if (status == 0)
+        status = sl_model_load(source, &side->model, error);
+    if (status == 0)
+        status = sl_accel_open(side->backend, &accel, error);
+    if (status == 0)
+        sl_accel_close(accel);
+    return status;
+}
+
 static int evaluate(const struct options *o, const struct sl_dataset *dataset,
                     enum sl_metric metric, struct evaluated *side, struct progress *progress,
                     struct sl_error *error)
 {
-    struct sl_model_source *source;
     struct sl_evaluate_options run = o->run;
     run.backend = side->backend;
     run.metric = metric;
     run.progress = progress_step;
     run.ctx = progress;
-    int status = sl_model_source_directory(side->path, &source, error);
-    if (status == 0)
-        status = sl_model_load(source, &side->model, error);
-    if (status < 0)
-        return status;
     run.what = side->model->name;
     return sl_evaluate(side->model, dataset, &run, &side->result, error);
 }
@@ -311,13 +320,16 @@ static int evaluate_all(const struct options *o, struct comparison *c, struct pr
                         struct sl_error *error)
 {
     struct sl_dataset dataset;
+    const int sides = c->both ? 2 : 1;
     int status = check_outputs(o, error);
+    for (int i = 0; status == 0 && i < sides; i++)
+        status = open_side(&c->sides[i], error);
     if (status == 0)
         status = sl_dataset_open(o->dataset, o->format, &dataset, error);
     if (status < 0)
         return status;
     c->metric = o->run.metric ? o->run.metric : sl_dataset_metric(&dataset);
-    for (int i = 0; status == 0 && i < (c->both ? 2 : 1); i++)
+    for (int i = 0; status == 0 && i < sides; i++)
         status = evaluate(o, &dataset, c->metric, &c->sides[i], progress, error);
     if (status == 0 && c->resamples)
         status = sl_metrics_bootstrap(c->sides[0].result.metrics, c->sides[1].result.metrics,
