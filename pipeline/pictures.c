@@ -14,8 +14,10 @@
 
 enum { NICE = 5 };
 
+enum slot_state { FREE, TAKEN, READY, BUSY }; // TAKEN: kept for the open part
+
 struct slot {
-    enum { FREE, TAKEN, READY, BUSY } state; // TAKEN: kept for the open part
+    enum slot_state state;
     guint64 order;
     guint8 *bytes;
     gsize capacity;
@@ -103,7 +105,7 @@ static struct slot *take_slot(struct sl_pictures *p, guint leave)
     return found;
 }
 
-static void change_slot(struct sl_pictures *p, struct slot *slot, int state)
+static void change_slot(struct sl_pictures *p, struct slot *slot, enum slot_state state)
 {
     g_mutex_lock(&p->lock);
     slot->state = state;
