@@ -93,7 +93,7 @@ struct cpu_group {
 struct cpu_stripes {
     enum { CPU_STRIPES_AUTO, CPU_STRIPES_NO, CPU_STRIPES_ROWS } kind;
     int64_t rows;       // of the first step of a group
-    size_t cache_bytes; // for the activations of one thread
+    size_t cache_bytes; // for activations
 };
 
 struct cpu_program {

@@ -8,6 +8,9 @@
 #define MAX_ROWS 65536
 // Stripes by themselves are no lower: every one of them reads some rows again.
 #define LEAST_ROWS 8
+// Bounds for what planning takes, however large the network.
+#define MAX_STRIPES 128
+#define MAX_STEPS   32
 
 int cpu_stripes_parse(const char *text, struct cpu_stripes *stripes, struct sl_error *error)
 {
@@ -35,9 +38,10 @@ static bool can_stripe(const struct cpu_step *step)
 
 static uint32_t end_of_run(const struct cpu_program *program, uint32_t first)
 {
-    while (first < program->n_steps && can_stripe(&program->steps[first]))
-        first++;
-    return first;
+    uint32_t end = first;
+    while (end < program->n_steps && end - first < MAX_STEPS && can_stripe(&program->steps[end]))
+        end++;
+    return end;
 }
 
 // Bytes that go through the cache when the step runs by itself.
@@ -82,7 +86,8 @@ static bool weights_are_light(const struct cpu_program *program, const struct cp
 static int64_t find_rows(const struct cpu_program *program, struct cpu_group *group, size_t cache)
 {
     int64_t height = program->steps[group->first].rows.height;
-    for (int64_t parts = 2; height / parts >= LEAST_ROWS; parts++) {
+    for (int64_t parts = 2; height / parts >= LEAST_ROWS && parts <= MAX_STRIPES;
+         parts += (parts + 3) / 4) {
         int64_t rows = (height / parts + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
         group->n_stripes = cpu_count_stripes(program, group->first, rows);
         cpu_schedule(program, group, rows);
@@ -97,26 +102,27 @@ static int64_t find_rows(const struct cpu_program *program, struct cpu_group *gr
 struct choice {
     struct cpu_program *program;
     const struct cpu_stripes *stripes;
-    size_t cache; // of all threads
     int64_t *end; // room for the longest schedule
 };
 
-// The longest group that begins with step `first`, and the height of its stripes.
+// A long group that begins with step `first`, and the height of its stripes; 0: none.
 static int64_t choose(const struct choice *choice, uint32_t first, uint32_t end,
                       struct cpu_group *group)
 {
     struct cpu_program *p = choice->program;
     *group = (struct cpu_group){.first = first, .count = end - first, .end = choice->end};
     if (choice->stripes->kind == CPU_STRIPES_ROWS) {
-        group->n_stripes = cpu_count_stripes(p, first, choice->stripes->rows);
-        cpu_schedule(p, group, choice->stripes->rows);
-        return choice->stripes->rows;
+        int64_t least = (p->steps[first].rows.height + MAX_STRIPES - 1) / MAX_STRIPES;
+        int64_t rows = choice->stripes->rows > least ? choice->stripes->rows : least;
+        group->n_stripes = cpu_count_stripes(p, first, rows);
+        cpu_schedule(p, group, rows);
+        return rows;
     }
     for (group->count = 0; first + group->count < end; group->count++)
-        if (traffic(p, &p->steps[first + group->count]) <= choice->cache)
+        if (traffic(p, &p->steps[first + group->count]) <= choice->stripes->cache_bytes)
             break;
-    for (; group->count > 1; group->count--) {
-        int64_t rows = find_rows(p, group, choice->cache);
+    for (; group->count > 1; group->count -= (group->count + 3) / 4) {
+        int64_t rows = find_rows(p, group, choice->stripes->cache_bytes);
         if (rows > 0)
             return rows;
     }
@@ -153,16 +159,6 @@ static int keep(struct cpu_program *p, const struct cpu_group *chosen)
     return 0;
 }
 
-// Room for the schedule of all steps with stripes of one row.
-static size_t longest_schedule(const struct cpu_program *program)
-{
-    int64_t height = 0;
-    for (uint32_t i = 0; i < program->n_steps; i++)
-        if (program->steps[i].rows.height > height)
-            height = program->steps[i].rows.height;
-    return (size_t)height + 1;
-}
-
 static int choose_all(const struct choice *choice)
 {
     struct cpu_program *p = choice->program;
@@ -185,12 +181,13 @@ static int choose_all(const struct choice *choice)
 int cpu_group_steps(struct cpu_program *p, const struct cpu_stripes *stripes,
                     struct sl_error *error)
 {
-    if (stripes->kind == CPU_STRIPES_NO)
+    // Threads meet after every stripe of every step: on a busy machine that costs more than the
+    // cache gives.
+    bool alone = cpu_threads_count(p->threads) == 1;
+    if (stripes->kind == CPU_STRIPES_NO || (stripes->kind == CPU_STRIPES_AUTO && !alone))
         return 0;
-    struct choice choice = {.program = p,
-                            .stripes = stripes,
-                            .cache = stripes->cache_bytes * cpu_threads_count(p->threads),
-                            .end = calloc(longest_schedule(p) * (p->n_steps + 1), sizeof(int64_t))};
+    struct choice choice = {
+        .program = p, .stripes = stripes, .end = calloc(MAX_STRIPES * MAX_STEPS, sizeof(int64_t))};
     p->groups = region_take(&p->region, p->n_steps + 1, sizeof(*p->groups));
     int status = choice.end && p->groups ? choose_all(&choice) : -ENOMEM;
     free(choice.end);
