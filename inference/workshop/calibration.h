@@ -9,6 +9,7 @@
 #include "inference/graph.h"
 #include "inference/model.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef void (*workshop_progress)(void *ctx, const char *what, uint32_t done, uint32_t total);

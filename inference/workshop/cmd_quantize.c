@@ -107,6 +107,12 @@ static void print_table(const struct options *o, const struct quantize_report *r
     }
     printf("%s: %u of %u layers in 8 bits, %u activations with a scale; %u pictures\n", o->out,
            r->n_layers - r->n_kept, r->n_layers, r->n_tensors, pictures);
+    printf("  detections: %.1f %% of what the float network finds is moved, lost or added, on "
+           "pictures held "
+           "out%s\n",
+           100 * r->detection_error,
+           r->method != o->how.method ? "; min-max was better than --method best and was taken"
+                                      : "");
     printf("  outputs: %.1f dB signal to noise; file %.2f MB, was %.2f MB; %.1f s\n",
            (double)r->output_snr_db, (double)after / 1e6, (double)before / 1e6, seconds);
 }
@@ -120,6 +126,8 @@ static void print_json(const struct options *o, const struct quantize_report *r,
     cJSON_AddNumberToObject(root, "layers_int8", r->n_layers - r->n_kept);
     cJSON_AddNumberToObject(root, "layers_float", r->n_kept);
     cJSON_AddNumberToObject(root, "output_snr_db", (double)r->output_snr_db);
+    cJSON_AddNumberToObject(root, "detection_error", r->detection_error);
+    cJSON_AddStringToObject(root, "method", r->method == QUANTIZE_BEST ? "best" : "minmax");
     cJSON_AddNumberToObject(root, "bytes_before", (double)before);
     cJSON_AddNumberToObject(root, "bytes", (double)after);
     cJSON_AddNumberToObject(root, "seconds", seconds);

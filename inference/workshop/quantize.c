@@ -2,6 +2,7 @@
 #include "inference/workshop/quantize_impl.h"
 
 #include "accel/tensor.h"
+#include "inference/workshop/judge.h"
 
 #include <errno.h>
 #include <math.h>
@@ -167,37 +168,86 @@ static int decide(struct plan *plan, struct sl_error *error)
     return status;
 }
 
+// One way to quantise a network, and what came out.
+struct trial {
+    struct graph graph; // a copy of the float network, changed as the way demands
+    struct quantize_options options;
+    struct quantize_report report;
+    struct plan plan;
+    struct graph integers;
+};
+
+static int run_trial(struct trial *t, const struct graph *graph,
+                     const struct calibration *calibration, struct judge *judge,
+                     struct sl_error *error)
+{
+    t->plan = (struct plan){.graph = &t->graph,
+                            .calibration = calibration,
+                            .options = &t->options,
+                            .report = &t->report};
+    int status = network_copy(graph, &t->graph, error);
+    if (status == 0)
+        status = take_memory(&t->plan, error);
+    if (status == 0) {
+        list_layers(&t->plan);
+        status = decide(&t->plan, error);
+    }
+    if (status == 0)
+        status = round_all(&t->plan, error);
+    if (status == 0)
+        status = plan_apply(&t->plan, &t->integers, error);
+    if (status == 0)
+        status = judge_error(judge, &t->integers, &t->report.detection_error, error);
+    if (status == 0)
+        finish_report(&t->plan);
+    return status;
+}
+
+static void free_trial(struct trial *t)
+{
+    free_plan(&t->plan);
+    graph_free(&t->integers);
+    graph_free(&t->graph);
+    quantize_report_free(&t->report);
+}
+
+// The better of what was asked for and plain min-max, by the detections on pictures held out.
+static int try_ways(const struct graph *graph, const struct calibration *calibration,
+                    const struct quantize_options *options, struct judge *judge,
+                    struct trial trials[2], struct trial **best, struct sl_error *error)
+{
+    trials[0].options = trials[1].options = *options;
+    trials[1].options.method = QUANTIZE_MINMAX;
+    int status = run_trial(&trials[0], graph, calibration, judge, error);
+    *best = &trials[0];
+    if (status < 0 || options->method == QUANTIZE_MINMAX)
+        return status;
+    status = run_trial(&trials[1], graph, calibration, judge, error);
+    if (status == 0 && trials[1].report.detection_error < trials[0].report.detection_error)
+        *best = &trials[1];
+    return status;
+}
+
 int quantize_network(struct network *network, const struct calibration *calibration,
                      const struct quantize_options *options, struct quantize_report *out,
                      struct sl_error *error)
 {
-    struct quantize_report report = {0};
-    struct plan plan = {.graph = &network->graph,
-                        .calibration = calibration,
-                        .options = options,
-                        .report = &report};
-    struct graph integers;
-    if (network_is_quantised(network))
-        return sl_error_set(error, -ENOTSUP, "the network is quantised already");
-    int status = take_memory(&plan, error);
-    if (status == 0) {
-        list_layers(&plan);
-        status = decide(&plan, error);
-    }
+    struct trial trials[2], *best;
+    struct judge *judge = NULL;
+    memset(trials, 0, sizeof(trials));
+    int status = judge_new(network->model, &network->graph, calibration, &judge, error);
     if (status == 0)
-        status = round_all(&plan, error);
+        status = try_ways(&network->graph, calibration, options, judge, trials, &best, error);
     if (status == 0)
-        status = plan_apply(&plan, &integers, error);
+        status = network_replace(network, &best->integers, error);
     if (status == 0) {
-        finish_report(&plan);
-        status = network_replace(network, &integers, error);
-        graph_free(&integers);
+        *out = best->report;
+        out->method = best->options.method;
+        best->report = (struct quantize_report){0};
     }
-    free_plan(&plan);
-    if (status < 0)
-        quantize_report_free(&report);
-    else
-        *out = report;
+    free_trial(&trials[0]);
+    free_trial(&trials[1]);
+    judge_free(judge);
     return status;
 }
 

@@ -4,17 +4,19 @@
 // per tensor (uint8). Accelerators multiply such numbers exactly in integers (accel/graph.h).
 //
 // In order, and each against the float network on the calibration pictures:
-//   1. equalisation: channels of one tensor are brought to similar ranges where ReLU or nothing
-//   lies
-//      between two convolutions (Nagel et al., "Data-Free Quantization Through Weight Equalization
-//      and Bias Correction", ICCV 2019), wherever that lowers the expected noise;
+//   1. equalisation: channels are brought to similar ranges, through concatenations and shuffles,
+//      where ReLU or nothing lies between two convolutions (after Nagel et al., "Data-Free
+//      Quantization Through Weight Equalization and Bias Correction", ICCV 2019), wherever that
+//      lowers the expected noise;
 //   2. ranges: min-max, two percentiles, least squared error and least Kullback-Leibler divergence
 //      are tried per tensor; the one with the smallest error in the outputs of the layers that read
 //      the tensor is kept;
 //   3. weights, layer by layer in execution order, given inputs that are rounded already: a least
-//      squares correction for the errors so far, rounding with second-order compensation (Frantar
-//      et al., "GPTQ", ICLR 2023), and the mean error into the bias. Pictures that were held out
-//      decide whether that beats rounding to nearest.
+//      squares correction for the errors so far (weak, strong or none), rounding with second-order
+//      compensation (Frantar et al., "GPTQ", ICLR 2023) or to nearest, whichever is best on
+//      pictures held out, and the mean error into the bias;
+//   4. the result is compared with plain min-max, by the detections on the pictures held out, and
+//      the better one is taken.
 #ifndef SL_INFERENCE_WORKSHOP_QUANTIZE_H
 #define SL_INFERENCE_WORKSHOP_QUANTIZE_H
 
@@ -51,7 +53,9 @@ struct quantize_layer {
 struct quantize_report {
     uint32_t n_layers, n_kept, n_tensors; // tensors: activations with a scale
     struct quantize_layer *layers;
-    float output_snr_db; // of the network's outputs together
+    float output_snr_db;         // of the network's outputs together
+    double detection_error;      // on the pictures held out, by inference/workshop/judge.h
+    enum quantize_method method; // MINMAX also where it was the better one
 };
 
 // Rewrites network->graph. -ENOTSUP if there is nothing to quantise or the network holds integers

@@ -1,281 +1,316 @@
-// Equalisation: channels of a tensor between two convolutions are brought to similar ranges. The
-// first layer's rows are divided by what the second layer's inputs are multiplied with; with ReLU,
-// leaky ReLU or nothing between them the network computes the same.
+// Equalisation: classes of channels are brought to similar ranges, as far as that lowers the noise
+// that is expected in the results of the layers that read them.
 #include "inference/workshop/quantize_impl.h"
 
 #include "accel/tensor.h"
+#include "inference/workshop/channel_class.h"
+#include "inference/workshop/equalise_noise.h"
 
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct pair {
-    uint32_t first, second, tensor; // nodes, and what lies between them
-    uint32_t channels;
-    float *most;    // per channel: the greatest absolute value on the calibration pictures
-    double *moment; // per channel: mean square
+static const float LEAST_SCALE = 1.0f / 64;
+
+struct equalise {
+    struct plan *plan;
+    struct channel_classes classes;
+    uint32_t n_readers;
+    struct noise_reader *readers;
+    uint32_t *part;       // per reader: readers with a class or a range in common
+    float *scale, *trial; // per class
 };
 
-static bool scales_through(const struct sl_activation *a)
+static int add_readers(struct equalise *e, struct sl_error *error)
 {
-    return a->kind == SL_ACT_NONE || a->kind == SL_UNARY_RELU || a->kind == SL_UNARY_LEAKY_RELU;
-}
-
-static bool is_depthwise(const struct graph *g, const struct sl_node *node)
-{
-    return node->attrs.conv.group > 1 && g->tensors[node->inputs[1]].dims[1] == 1;
-}
-
-static bool fits(const struct graph *g, const struct sl_node *first, const struct sl_node *second)
-{
-    return first->op == SL_OP_CONV && second->op == SL_OP_CONV && weight_rows_exist(g, first) &&
-           weight_rows_exist(g, second) && scales_through(&first->activation) &&
-           (second->attrs.conv.group == 1 || is_depthwise(g, second));
-}
-
-// Convolutions whose only reader is another convolution.
-static int find_pairs(struct plan *plan, struct pair **out, uint32_t *count, struct sl_error *error)
-{
-    struct graph *g = plan->graph;
-    struct graph_index index;
-    struct pair *pairs = calloc(g->n_nodes + 1, sizeof(*pairs));
-    int status =
-        pairs ? graph_index(g, &index, error) : sl_error_set(error, -ENOMEM, "out of memory");
-    *count = 0;
-    *out = pairs;
+    const struct graph *g = e->plan->graph;
+    int status = 0;
+    e->readers = calloc(g->n_nodes + 1, sizeof(*e->readers));
+    e->part = calloc(g->n_nodes + 1, sizeof(*e->part));
+    if (!e->readers || !e->part)
+        return sl_error_set(error, -ENOMEM, "out of memory");
     for (uint32_t n = 0; n < g->n_nodes && status == 0; n++) {
-        const struct sl_node *second = &g->nodes[n];
-        if (second->op != SL_OP_CONV || index.readers[second->inputs[0]] != 1 ||
-            index.writer[second->inputs[0]] == UINT32_MAX)
+        const uint32_t *reads = g->nodes[n].op == SL_OP_NONE ? NULL : e->classes.reads[n];
+        if (!reads)
             continue;
-        const uint32_t first = index.writer[second->inputs[0]];
-        if (!fits(g, &g->nodes[first], second))
-            continue;
-        struct pair *p = &pairs[(*count)++];
-        *p = (struct pair){.first = first, .second = n, .tensor = second->inputs[0]};
-        p->channels = (uint32_t)g->tensors[p->tensor].dims[1];
-        p->most = calloc(p->channels, sizeof(*p->most));
-        p->moment = calloc(p->channels, sizeof(*p->moment));
-        if (!p->most || !p->moment)
-            status = sl_error_set(error, -ENOMEM, "out of memory");
+        struct noise_reader *r = &e->readers[e->n_readers++];
+        r->range = plan_root(e->plan, g->nodes[n].inputs[0]);
+        status = noise_reader_open(g, n, reads, r, error);
     }
-    if (pairs && status == 0)
-        graph_index_free(g, &index);
     return status;
 }
-
-struct measure {
-    struct plan *plan;
-    struct pair *pairs;
-    uint32_t count;
-};
 
 static int see(void *ctx, uint32_t picture, const float *const *values, struct sl_error *error)
 {
-    struct measure *m = ctx;
+    struct equalise *e = ctx;
+    const struct plan *plan = e->plan;
     (void)error;
-    for (uint32_t i = 0; i < m->count; i++) {
-        struct pair *p = &m->pairs[i];
-        const struct sl_tensor *t = &m->plan->graph->tensors[p->tensor];
-        const uint64_t area = (uint64_t)sl_dims_product(t, 2, t->rank);
-        for (uint32_t c = 0; c < p->channels; c++) {
-            const float *x = values[i] + c * area;
-            double sum = 0;
-            for (uint64_t k = 0; k < area; k++) {
-                p->most[c] = fmaxf(p->most[c], fabsf(x[k]));
-                sum += (double)(x[k] * x[k]);
-            }
-            p->moment[c] += sum / (double)area / m->plan->calibration->count;
-        }
-    }
-    if (m->plan->options->progress)
-        m->plan->options->progress(m->plan->options->ctx, "measuring channels", picture + 1,
-                                   m->plan->calibration->count);
+    for (uint32_t i = 0; i < e->n_readers; i++)
+        noise_reader_see(plan->graph, &e->readers[i], values[i],
+                         1.0 / (double)plan->calibration->count);
+    if (plan->options->progress)
+        plan->options->progress(plan->options->ctx, "measuring channels", picture + 1,
+                                plan->calibration->count);
     return 0;
 }
 
-// The second layer's weights that channel c meets, for output o: [kernel area] of them.
-static const float *met_by(const struct graph *g, const struct sl_node *second, uint32_t c,
-                           uint32_t o, uint64_t *area)
+static int measure(struct equalise *e, struct sl_error *error)
 {
-    const struct sl_tensor *w = &g->tensors[second->inputs[1]];
-    *area = (uint64_t)sl_dims_product(w, 2, w->rank);
-    if (is_depthwise(g, second))
-        return (const float *)w->data + o * *area;
-    return (const float *)w->data + ((uint64_t)o * (uint64_t)w->dims[1] + c) * *area;
+    uint32_t *tensors = calloc(e->n_readers + 1, sizeof(*tensors));
+    if (!tensors)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < e->n_readers; i++)
+        tensors[i] = e->plan->graph->nodes[e->readers[i].node].inputs[0];
+    const int status =
+        calibration_run(e->plan->graph, e->plan->calibration, tensors, e->n_readers, see, e, error);
+    for (uint32_t i = 0; i < e->n_readers; i++)
+        noise_reader_finish(&e->readers[i]);
+    free(tensors);
+    return status;
 }
 
-static bool meets(const struct graph *g, const struct sl_node *second, uint32_t c, uint32_t o)
+static uint32_t part_of(struct equalise *e, uint32_t reader)
 {
-    if (!is_depthwise(g, second))
-        return true;
-    const uint32_t each =
-        (uint32_t)(g->tensors[second->inputs[1]].dims[0] / second->attrs.conv.group);
-    return o / each == c;
+    while (e->part[reader] != reader)
+        reader = e->part[reader] = e->part[e->part[reader]];
+    return reader;
 }
 
-// Expected squared error in the second layer's results when channel c is divided by scale[c]:
-// rounding of the tensor (one step for all channels) and of the weights (one per output).
-static double expected_noise(const struct graph *g, const struct pair *p, const float *scale)
+static void join(struct equalise *e, uint32_t *first, uint32_t reader)
 {
-    const struct sl_node *second = &g->nodes[p->second];
-    const uint32_t outputs = (uint32_t)g->tensors[second->inputs[1]].dims[0];
-    double most = 0, noise = 0;
-    for (uint32_t c = 0; c < p->channels; c++)
-        most = fmax(most, (double)(p->most[c] / scale[c]));
-    const double step = most / 255;
-    for (uint32_t o = 0; o < outputs; o++) {
-        double power = 0, input = 0, greatest = 0;
-        for (uint32_t c = 0; c < p->channels; c++) {
-            uint64_t area;
-            const float *w = meets(g, second, c, o) ? met_by(g, second, c, o, &area) : NULL;
-            for (uint64_t k = 0; w && k < area; k++) {
-                const double v = (double)(w[k] * scale[c]);
-                power += v * v;
-                greatest = fmax(greatest, fabs(v));
-                input += p->moment[c] / (double)(scale[c] * scale[c]);
+    if (*first == UINT32_MAX)
+        *first = reader;
+    else
+        e->part[part_of(e, reader)] = part_of(e, *first);
+}
+
+static int find_parts(struct equalise *e, struct sl_error *error)
+{
+    const uint32_t n_ranges = e->plan->room;
+    uint32_t *by_class = malloc(e->classes.count * sizeof(*by_class));
+    uint32_t *by_range = malloc(n_ranges * sizeof(*by_range));
+    const bool ok = by_class && by_range;
+    if (ok) {
+        memset(by_class, 0xff, e->classes.count * sizeof(*by_class));
+        memset(by_range, 0xff, n_ranges * sizeof(*by_range));
+    }
+    for (uint32_t i = 0; ok && i < e->n_readers; i++)
+        e->part[i] = i;
+    for (uint32_t i = 0; ok && i < e->n_readers; i++) {
+        const struct noise_reader *r = &e->readers[i];
+        join(e, &by_range[r->range], i);
+        for (uint32_t c = 0; c < r->channels; c++)
+            if (r->classes[c] != CHANNEL_FIXED)
+                join(e, &by_class[r->classes[c]], i);
+    }
+    free(by_class);
+    free(by_range);
+    return ok ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
+}
+
+// What is known of one class, over all its readers.
+struct class_size {
+    float most, weight;
+};
+
+// scale = (activation range)^share / (weight range)^(1 - share); its greatest value is 1, or where
+// channels are fixed such that the others get their range.
+static void propose(const struct noise_reader *const *readers, uint32_t count,
+                    const struct class_size *sizes, uint32_t n_classes, float share, float *scale)
+{
+    float greatest = 0, fixed = 0, widest = 0;
+    bool *used = calloc(n_classes, sizeof(*used));
+    for (uint32_t i = 0; used && i < count; i++)
+        for (uint32_t c = 0; c < readers[i]->channels; c++) {
+            const uint32_t k = readers[i]->classes[c];
+            const float most = noise_most(readers[i], c);
+            if (k == CHANNEL_FIXED)
+                fixed = fmaxf(fixed, most);
+            else
+                used[k] = true;
+        }
+    for (uint32_t k = CHANNEL_FIXED + 1; used && k < n_classes; k++) {
+        const struct class_size *s = &sizes[k];
+        if (!used[k])
+            continue;
+        const bool usable = s->most > 1e-9f && s->weight > 1e-9f;
+        scale[k] = usable ? powf(s->most, share) / powf(s->weight, 1 - share) : 0;
+        greatest = fmaxf(greatest, scale[k]);
+    }
+    for (uint32_t k = CHANNEL_FIXED + 1; used && k < n_classes; k++) {
+        if (!used[k])
+            continue;
+        scale[k] = greatest > 0 && scale[k] > 0 ? fmaxf(scale[k] / greatest, LEAST_SCALE) : 1;
+        widest = fmaxf(widest, sizes[k].most / scale[k]);
+    }
+    for (uint32_t k = CHANNEL_FIXED + 1; used && k < n_classes && fixed > 0 && widest > 0; k++)
+        if (used[k])
+            scale[k] *= widest / fixed;
+    free(used);
+}
+
+// Small steps of single classes, as long as they help and the part is small enough to be tried.
+static double refine(const struct noise_reader *const *readers, uint32_t count,
+                     const struct class_size *sizes, uint32_t n_classes, float *scale,
+                     struct noise_ranges *ranges, double least)
+{
+    enum { SWEEPS = 3 };
+    static const double MOST_WORK = 1e9;
+    double entries = 0;
+    for (uint32_t i = 0; i < count; i++)
+        entries += (double)readers[i]->rows * readers[i]->per_row;
+    for (int sweep = 0; sweep < SWEEPS && entries * n_classes < MOST_WORK; sweep++)
+        for (uint32_t k = CHANNEL_FIXED + 1; k < n_classes; k++) {
+            static const float steps[] = {1.25f, 0.8f};
+            for (int i = 0; i < 2 && sizes[k].most > 1e-9f; i++) {
+                const float before = scale[k];
+                scale[k] *= steps[i];
+                const double found = noise_expected(readers, count, scale, ranges);
+                if (found < least)
+                    least = found;
+                else
+                    scale[k] = before;
             }
         }
-        noise += step * step / 12 * power + greatest * greatest / (127.0 * 127 * 12) * input;
-    }
-    return noise;
+    return least;
 }
 
-static float greatest_weight(const struct graph *g, const struct sl_node *second, uint32_t c)
+static void measure_classes(const struct noise_reader *const *readers, uint32_t count,
+                            struct class_size *sizes)
 {
-    const uint32_t outputs = (uint32_t)g->tensors[second->inputs[1]].dims[0];
-    float most = 0;
-    for (uint32_t o = 0; o < outputs; o++) {
-        uint64_t area;
-        const float *w = meets(g, second, c, o) ? met_by(g, second, c, o, &area) : NULL;
-        for (uint64_t k = 0; w && k < area; k++)
-            most = fmaxf(most, fabsf(w[k]));
-    }
-    return most;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t c = 0; c < readers[i]->channels; c++) {
+            struct class_size *s = &sizes[readers[i]->classes[c]];
+            s->most = fmaxf(s->most, noise_most(readers[i], c));
+            s->weight = fmaxf(s->weight, noise_weight(readers[i], c));
+        }
 }
 
-// scale = (activation range)^share / (weight range)^(1 - share), its greatest value 1.
-static void propose(const struct graph *g, const struct pair *p, float share, float *scale)
-{
-    float most = 0;
-    for (uint32_t c = 0; c < p->channels; c++) {
-        const float w = greatest_weight(g, &g->nodes[p->second], c);
-        const bool usable = p->most[c] > 1e-9f && w > 1e-9f;
-        scale[c] = usable ? powf(p->most[c], share) / powf(w, 1 - share) : 0;
-        most = fmaxf(most, scale[c]);
-    }
-    for (uint32_t c = 0; c < p->channels; c++)
-        scale[c] = most > 0 && scale[c] > 0 ? fmaxf(scale[c] / most, 1.0f / 64) : 1;
-}
-
-static float *copy_floats(struct graph *g, const struct sl_tensor *t)
-{
-    return pool_copy(&g->pool, t->data, t->bytes);
-}
-
-static int replace(struct graph *g, struct sl_node *node, uint32_t input, float *data,
-                   struct sl_error *error)
-{
-    struct sl_tensor copy = g->tensors[node->inputs[input]];
-    uint32_t inputs[3], number;
-    memcpy(inputs, node->inputs, node->n_inputs * sizeof(*inputs));
-    copy.data = data;
-    const int status = graph_add_tensor(g, &copy, &number, error);
-    inputs[input] = number;
-    return status < 0 ? status : graph_set_inputs(g, node, inputs, node->n_inputs, error);
-}
-
-static int scale_pair(struct graph *g, const struct pair *p, const float *scale,
-                      struct sl_error *error)
-{
-    struct sl_node *first = &g->nodes[p->first], *second = &g->nodes[p->second];
-    const struct sl_tensor *w1 = &g->tensors[first->inputs[1]],
-                           *w2 = &g->tensors[second->inputs[1]];
-    const bool bias = first->n_inputs > 2 && first->inputs[2] != SL_NO_TENSOR;
-    const uint64_t row = (uint64_t)sl_dims_product(w1, 1, w1->rank);
-    const uint64_t area = (uint64_t)sl_dims_product(w2, 2, w2->rank);
-    float *a = copy_floats(g, w1), *b = copy_floats(g, w2);
-    float *c = bias ? copy_floats(g, &g->tensors[first->inputs[2]]) : NULL;
-    if (!a || !b || (bias && !c))
-        return pool_error(&g->pool, error);
-    for (uint32_t i = 0; i < p->channels; i++) {
-        for (uint64_t k = 0; k < row; k++)
-            a[i * row + k] /= scale[i];
-        if (bias)
-            c[i] /= scale[i];
-    }
-    const uint64_t outputs = (uint64_t)w2->dims[0], inputs = (uint64_t)w2->dims[1];
-    const uint64_t each = outputs / (uint64_t)second->attrs.conv.group;
-    for (uint64_t o = 0; o < outputs; o++)
-        for (uint64_t i = 0; i < inputs; i++)
-            for (uint64_t k = 0; k < area; k++)
-                b[(o * inputs + i) * area + k] *=
-                    scale[second->attrs.conv.group > 1 ? o / each : i];
-    int status = replace(g, first, 1, a, error);
-    if (status == 0)
-        status = replace(g, second, 1, b, error);
-    if (status == 0 && bias)
-        status = replace(g, first, 2, c, error);
-    return status;
-}
-
-static int equalise_pair(struct plan *plan, struct pair *p, struct sl_error *error)
+static int equalise_part(struct equalise *e, const struct noise_reader *const *readers,
+                         uint32_t count, struct noise_ranges *ranges, struct sl_error *error)
 {
     static const float shares[] = {0.5f, 0.75f, 1.0f};
-    struct graph *g = plan->graph;
-    float *scale = malloc(p->channels * sizeof(*scale)),
-          *best = malloc(p->channels * sizeof(*best));
-    int status = scale && best ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
-    for (uint32_t c = 0; c < p->channels && status == 0; c++)
-        scale[c] = 1;
-    const double before = status == 0 ? expected_noise(g, p, scale) : 0;
+    const uint32_t n = e->classes.count;
+    struct class_size *sizes = calloc(n, sizeof(*sizes));
+    if (!sizes)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    measure_classes(readers, count, sizes);
+    const double before = noise_expected(readers, count, e->scale, ranges);
     double least = before;
-    for (size_t i = 0; i < sizeof(shares) / sizeof(*shares) && status == 0; i++) {
-        propose(g, p, shares[i], scale);
-        const double found = expected_noise(g, p, scale);
+    float *best = malloc(n * sizeof(*best));
+    if (best)
+        memcpy(best, e->scale, n * sizeof(*best));
+    for (size_t i = 0; best && i < sizeof(shares) / sizeof(*shares); i++) {
+        memcpy(e->trial, e->scale, n * sizeof(*e->trial));
+        propose(readers, count, sizes, n, shares[i], e->trial);
+        const double found = noise_expected(readers, count, e->trial, ranges);
         if (found < least) {
             least = found;
-            memcpy(best, scale, p->channels * sizeof(*best));
+            memcpy(best, e->trial, n * sizeof(*best));
         }
     }
-    if (status == 0 && least < 0.95 * before) {
-        status = scale_pair(g, p, best, error);
-        for (uint32_t c = 0; c < p->channels; c++) { // the next pair's first layer has changed
-            p->most[c] /= best[c];
-            p->moment[c] /= (double)(best[c] * best[c]);
-        }
-        if (plan->layer[p->second] != UINT32_MAX)
-            plan->report->layers[plan->layer[p->second]].equalised = true;
+    if (best && least < before)
+        least = refine(readers, count, sizes, n, best, ranges, least);
+    if (best && least < 0.95 * before) {
+        memcpy(e->scale, best, n * sizeof(*best));
+        for (uint32_t i = 0; i < count; i++)
+            if (e->plan->layer[readers[i]->node] != UINT32_MAX)
+                e->plan->report->layers[e->plan->layer[readers[i]->node]].equalised = true;
     }
-    free(scale);
+    free(sizes);
+    const bool ok = best != NULL;
     free(best);
+    return ok ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
+}
+
+static int choose_scales(struct equalise *e, struct sl_error *error)
+{
+    struct noise_ranges ranges = {.count = e->plan->room};
+    const struct noise_reader **part = calloc(e->n_readers + 1, sizeof(const void *));
+    ranges.rows = calloc(ranges.count, sizeof(*ranges.rows));
+    int status =
+        part && ranges.rows ? find_parts(e, error) : sl_error_set(error, -ENOMEM, "out of memory");
+    for (uint32_t p = 0; p < e->n_readers && status == 0; p++) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < e->n_readers; i++)
+            if (part_of(e, i) == p)
+                part[count++] = &e->readers[i];
+        if (count)
+            status = equalise_part(e, part, count, &ranges, error);
+    }
+    free(part);
+    free(ranges.rows);
     return status;
+}
+
+// Divides the rows that write a class and multiplies the columns that read it.
+static int scale_layer(struct equalise *e, uint32_t node, struct sl_error *error)
+{
+    struct graph *g = e->plan->graph;
+    const struct sl_node *n = &g->nodes[node];
+    const struct sl_tensor *w = &g->tensors[n->inputs[1]];
+    const uint32_t area = (uint32_t)sl_dims_product(w, 2, w->rank);
+    const uint32_t *reads = e->classes.reads[node], *writes = e->classes.writes[node];
+    const bool biased = n->n_inputs > 2 && n->inputs[2] != SL_NO_TENSOR;
+    struct weight_rows rows;
+    int status = weight_rows_read(g, n, &rows, error);
+    if (status < 0)
+        return status;
+    float *change = calloc(rows.m, sizeof(*change));
+    const uint32_t per_group = rows.m / rows.groups, inputs = rows.k / area;
+    bool changed = false;
+    for (uint32_t i = 0; change && i < rows.m; i++) {
+        const float out = e->scale[writes[i]];
+        if (biased)
+            change[i] = ((const float *)g->tensors[n->inputs[2]].data)[i] * (1 / out - 1);
+        for (uint32_t j = 0; j < rows.k; j++) {
+            const float in = e->scale[reads[i / per_group * inputs + j / area]];
+            rows.values[(uint64_t)i * rows.k + j] *= in / out;
+            changed |= in != out;
+        }
+        changed |= out != 1;
+    }
+    if (!change)
+        status = sl_error_set(error, -ENOMEM, "out of memory");
+    else if (changed)
+        status = weight_rows_write(g, node, &rows, biased ? change : NULL, error);
+    free(change);
+    free(rows.values);
+    return status;
+}
+
+static int open_all(struct equalise *e, struct sl_error *error)
+{
+    int status = channel_classes_find(e->plan->graph, &e->classes, error);
+    if (status < 0)
+        return status;
+    e->scale = malloc(e->classes.count * sizeof(*e->scale));
+    e->trial = malloc(e->classes.count * sizeof(*e->trial));
+    if (!e->scale || !e->trial)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < e->classes.count; i++)
+        e->scale[i] = 1;
+    return add_readers(e, error);
 }
 
 int equalise(struct plan *plan, struct sl_error *error)
 {
-    struct measure m = {.plan = plan};
-    uint32_t *tensors = NULL;
-    int status = find_pairs(plan, &m.pairs, &m.count, error);
-    if (status == 0 && m.count > 0) {
-        tensors = calloc(m.count, sizeof(*tensors));
-        if (!tensors)
-            status = sl_error_set(error, -ENOMEM, "out of memory");
-        for (uint32_t i = 0; i < m.count && status == 0; i++)
-            tensors[i] = m.pairs[i].tensor;
-        if (status == 0)
-            status =
-                calibration_run(plan->graph, plan->calibration, tensors, m.count, see, &m, error);
-    }
-    for (uint32_t i = 0; i < m.count && status == 0; i++)
-        status = equalise_pair(plan, &m.pairs[i], error);
-    for (uint32_t i = 0; i < m.count; i++) {
-        free(m.pairs[i].most);
-        free(m.pairs[i].moment);
-    }
-    free(m.pairs);
-    free(tensors);
+    struct equalise e = {.plan = plan};
+    int status = open_all(&e, error);
+    if (status == 0 && e.n_readers)
+        status = measure(&e, error);
+    if (status == 0 && e.n_readers)
+        status = choose_scales(&e, error);
+    for (uint32_t n = 0; n < e.classes.n_nodes && status == 0; n++)
+        if (e.classes.reads[n])
+            status = scale_layer(&e, n, error);
+    for (uint32_t i = 0; i < e.n_readers; i++)
+        noise_reader_close(&e.readers[i]);
+    free(e.readers);
+    free(e.part);
+    free(e.scale);
+    free(e.trial);
+    channel_classes_free(&e.classes);
     return status;
 }

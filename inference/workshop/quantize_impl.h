@@ -61,6 +61,8 @@ struct plan {
 
 // True if the node's integers come out of it: all that it reads and writes is quantised.
 bool plan_is_integer(const struct plan *plan, uint32_t node);
+// The number of a tensor's group, and the group.
+uint32_t plan_root(const struct plan *plan, uint32_t tensor);
 struct tensor_group *plan_group(const struct plan *plan, uint32_t tensor);
 // Which tensors become integers, and which of them together. Again after `kept` has changed.
 int plan_tensors(struct plan *plan, struct sl_error *error);

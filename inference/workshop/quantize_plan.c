@@ -72,7 +72,7 @@ bool plan_is_integer(const struct plan *plan, uint32_t node)
     return true;
 }
 
-static uint32_t root(const struct plan *plan, uint32_t tensor)
+uint32_t plan_root(const struct plan *plan, uint32_t tensor)
 {
     while (plan->parent[tensor] != tensor)
         tensor = plan->parent[tensor] = plan->parent[plan->parent[tensor]];
@@ -81,7 +81,7 @@ static uint32_t root(const struct plan *plan, uint32_t tensor)
 
 struct tensor_group *plan_group(const struct plan *plan, uint32_t tensor)
 {
-    return &plan->groups[root(plan, tensor)];
+    return &plan->groups[plan_root(plan, tensor)];
 }
 
 // From the end: what a layer reads, and what the operators between two layers read.
@@ -124,7 +124,7 @@ int plan_tensors(struct plan *plan, struct sl_error *error)
             continue;
         for (uint32_t i = 0; i < node->n_inputs; i++)
             if (is_data(node, i))
-                plan->parent[root(plan, node->inputs[i])] = root(plan, node->outputs[0]);
+                plan->parent[plan_root(plan, node->inputs[i])] = plan_root(plan, node->outputs[0]);
     }
     plan->report->n_tensors = count;
     if (count == 0)

@@ -13,9 +13,8 @@
 #include <string.h>
 
 enum { LEVELS = 127, MOST_ROWS = 16384, LEAST_ROWS = 2048, MOST_INPUTS = 8192 };
-// Shares of the mean second moment: how far weights may move for what the pictures say, and what
-// keeps the compensation of rounding stable.
-static const float PULL = 0.05f, DAMP = 0.01f;
+// Of the mean second moment: keeps the compensation of rounding stable.
+static const float DAMP = 0.01f;
 
 static float level(float value, float scale)
 {
@@ -54,6 +53,7 @@ struct task {
     const float *weights; // [m][k], float
     struct samples samples;
     float *h, *cross; // [k][k]: second moments of the rounded inputs, and with the exact ones
+    float *diagonal;  // [k] of h
     float *target;    // [m][k]: the corrected weights
     float *scale;     // [m]
     float *q;         // [m][k], whole numbers
@@ -64,6 +64,7 @@ static void free_task(struct task *t)
     samples_free(&t->samples);
     free(t->h);
     free(t->cross);
+    free(t->diagonal);
     free(t->target);
     free(t->scale);
     free(t->q);
@@ -77,24 +78,30 @@ static float mean_diagonal(const float *h, uint32_t k)
     return (float)(sum / k) + 1e-12f;
 }
 
-// argmin |w x - w' x'|^2 + pull |w' - w|^2 over the rows that are not held out.
-static int correct(struct task *t, struct sl_error *error)
+static void take_moments(struct task *t)
 {
     const uint32_t rows = t->samples.rows - t->samples.held, k = t->k;
+    linear_gram(t->h, k, t->samples.changed, rows);
+    linear_cross(t->cross, k, k, t->samples.exact, t->samples.changed, rows);
+    for (uint32_t j = 0; j < k; j++)
+        t->diagonal[j] = t->h[(uint64_t)j * k + j] + 1e-12f;
+}
+
+// target = argmin |w x - w' x'|^2 + pull |w' - w|^2 over the rows that are not held out.
+static int correct(struct task *t, float share, struct sl_error *error)
+{
+    const uint32_t k = t->k;
+    const float pull = share * mean_diagonal(t->h, k);
     float *right = calloc((uint64_t)t->m * k, sizeof(*right));
     if (!right)
         return sl_error_set(error, -ENOMEM, "out of memory");
-    linear_gram(t->h, k, t->samples.changed, rows);
-    linear_cross(t->cross, k, k, t->samples.exact, t->samples.changed, rows);
-    const float pull = PULL * mean_diagonal(t->h, k);
-    for (uint32_t i = 0; i < k; i++)
-        t->cross[(uint64_t)i * k + i] += pull;
     // right = w (cross + pull I): w as "rows" times a matrix that is not symmetric.
     for (uint32_t i = 0; i < t->m; i++) {
         for (uint32_t j = 0; j < k; j++) {
             const float w = t->weights[(uint64_t)i * k + j];
             for (uint32_t c = 0; w != 0 && c < k; c++)
                 right[(uint64_t)i * k + c] += w * t->cross[(uint64_t)j * k + c];
+            right[(uint64_t)i * k + j] += w * pull;
         }
     }
     const int status = linear_solve(t->h, k, pull, right, t->m, t->target, error);
@@ -192,46 +199,60 @@ static int take_memory(struct task *t, struct sl_error *error)
     const uint64_t mk = (uint64_t)t->m * t->k, kk = (uint64_t)t->k * t->k;
     t->h = calloc(kk, sizeof(*t->h));
     t->cross = calloc(kk, sizeof(*t->cross));
+    t->diagonal = malloc(t->k * sizeof(*t->diagonal));
     t->target = malloc(mk * sizeof(*t->target));
     t->scale = malloc(t->m * sizeof(*t->scale));
     t->q = malloc(mk * sizeof(*t->q));
-    return t->h && t->cross && t->target && t->scale && t->q
+    return t->h && t->cross && t->diagonal && t->target && t->scale && t->q
                ? 0
                : sl_error_set(error, -ENOMEM, "out of memory");
 }
 
-// Rounds one group; says whether compensation was better than rounding to nearest on the pictures
-// that were held out.
+// Nearest, then compensated: for the weights as they are, and for corrected ones that may move
+// little or much.
+enum { WAYS = 4 };
+static const float pulls[WAYS] = {0, 0, 0.5f, 0.05f};
+
+static int round_way(struct task *t, int way, struct sl_error *error)
+{
+    int status = 0;
+    if (way < 2)
+        memcpy(t->target, t->weights, (uint64_t)t->m * t->k * sizeof(*t->target));
+    else
+        status = correct(t, pulls[way], error);
+    if (status < 0)
+        return status;
+    nearest(t, t->target, t->diagonal, true);
+    return way == 0 ? 0 : compensate(t, error);
+}
+
+// Rounds one group in the way that is best on the pictures that were held out.
 static int round_group(struct task *t, bool *compensated, struct sl_error *error)
 {
     const uint64_t mk = (uint64_t)t->m * t->k;
     const uint32_t first = t->samples.held ? t->samples.rows - t->samples.held : 0;
-    float *plain_q = malloc(mk * sizeof(*plain_q)), *plain_scale = malloc(t->m * sizeof(float));
-    float *diagonal = malloc(t->k * sizeof(*diagonal));
-    double plain = 0, better = 0;
-    int status = plain_q && plain_scale && diagonal ? correct(t, error)
-                                                    : sl_error_set(error, -ENOMEM, "out of memory");
+    float *q = malloc(mk * sizeof(*q)), *scale = malloc(t->m * sizeof(*scale));
+    double least = DBL_MAX, found = 0;
+    int status = q && scale ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
+    if (status == 0)
+        take_moments(t);
+    for (int way = 0; way < WAYS && status == 0; way++) {
+        status = round_way(t, way, error);
+        if (status == 0)
+            status = result_error(t, t->q, t->scale, first, &found, error);
+        if (status < 0 || found >= least)
+            continue;
+        least = found;
+        *compensated = way > 0;
+        memcpy(q, t->q, mk * sizeof(*q));
+        memcpy(scale, t->scale, t->m * sizeof(*scale));
+    }
     if (status == 0) {
-        for (uint32_t j = 0; j < t->k; j++)
-            diagonal[j] = t->h[(uint64_t)j * t->k + j] + 1e-12f;
-        nearest(t, t->weights, diagonal, true);
-        memcpy(plain_q, t->q, mk * sizeof(*plain_q));
-        memcpy(plain_scale, t->scale, t->m * sizeof(*plain_scale));
-        nearest(t, t->target, diagonal, true);
-        status = compensate(t, error);
+        memcpy(t->q, q, mk * sizeof(*q));
+        memcpy(t->scale, scale, t->m * sizeof(*scale));
     }
-    if (status == 0)
-        status = result_error(t, plain_q, plain_scale, first, &plain, error);
-    if (status == 0)
-        status = result_error(t, t->q, t->scale, first, &better, error);
-    *compensated = status == 0 && better < plain;
-    if (status == 0 && !*compensated) {
-        memcpy(t->q, plain_q, mk * sizeof(*plain_q));
-        memcpy(t->scale, plain_scale, t->m * sizeof(*plain_scale));
-    }
-    free(plain_q);
-    free(plain_scale);
-    free(diagonal);
+    free(q);
+    free(scale);
     return status;
 }
 

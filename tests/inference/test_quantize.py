@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """`sightline model quantize` on the unpruned circuit board model: what it makes, and what it refuses.
 
+The model is made for pictures of 256 x 256, so that the test is short.
+
 Usage: test_quantize.py SIGHTLINE MODEL. Skips without the shared data."""
 
 import json
@@ -11,8 +13,15 @@ import subprocess
 import sys
 import tempfile
 
+try:
+    import onnx
+except ImportError:
+    print("skipped: python3-onnx is not installed")
+    sys.exit(77)
+
 SIGHTLINE, MODEL = sys.argv[1], pathlib.Path(sys.argv[2])
 SHARED = pathlib.Path(os.environ.get("SIGHTLINE_SHARED", MODEL.parents[2].parent / "shared"))
+SIDE = 256
 PICTURES = SHARED / "data/deeppcb/train"
 
 
@@ -25,15 +34,26 @@ def quantize(*arguments):
 
 
 def check_onnx(path):
-    try:
-        import onnx
-    except ImportError:
-        print("python3-onnx is not installed: the file was not given to the ONNX checker")
-        return
     model = onnx.load(str(path))
     onnx.checker.check_model(model, full_check=True)
     kinds = {node.op_type for node in model.graph.node}
     assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= kinds, kinds
+
+
+def small(model, folder, change=lambda network: None):
+    """The same network and contract for small pictures, and with `change` made."""
+    shutil.copytree(model, folder)
+    network = onnx.load(str(folder / "model.onnx"))
+    for value in [*network.graph.input, *network.graph.output]:
+        for axis, side in ((2, SIDE), (3, SIDE)):
+            dim = value.type.tensor_type.shape.dim[axis]
+            dim.dim_value = side if value in network.graph.input else side // 8
+    del network.graph.value_info[:]
+    change(network)
+    onnx.save(network, str(folder / "model.onnx"))
+    contract = folder / "model.yaml"
+    contract.write_text(contract.read_text().replace("640", str(SIDE)))
+    return folder
 
 
 def makes_a_model(folder):
@@ -50,18 +70,9 @@ def makes_a_model(folder):
         assert (out / "model.onnx").stat().st_size * 3 < (MODEL / "model.onnx").stat().st_size
         assert (out / "model.yaml").read_bytes() == (MODEL / "model.yaml").read_bytes()
     assert made["best"]["output_snr_db"] > made["minmax"]["output_snr_db"] + 3, made
+    assert made["best"]["detection_error"] <= made["minmax"]["detection_error"] < 0.2, made
     again = quantize(folder / "best", "--calibration", PICTURES, "--out", folder / "again")
     assert again.returncode == 0 and "quantised already" in again.stdout, again
-    return folder / "best"
-
-
-def finds_the_same(model):
-    maps = []
-    for path in (MODEL, model):
-        done = run("eval", "--model", path, "--dataset", SHARED / "data/deeppcb/test", "--limit", 12, "--json")
-        assert done.returncode == 0, done.stderr
-        maps.append(json.loads(done.stdout)["map"])
-    assert maps[1] > maps[0] - 0.01, maps
 
 
 def keeps_layers(folder):
@@ -108,14 +119,16 @@ def refuses(folder):
 
 
 def main():
+    global MODEL
     if not PICTURES.is_dir():
         print(f"skipped: {PICTURES} is absent")
         return 77
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
+        MODEL = small(MODEL, folder / "pcb")
         refuses(folder)
         keeps_layers(folder)
-        finds_the_same(makes_a_model(folder))
+        makes_a_model(folder)
     return 0
 
 

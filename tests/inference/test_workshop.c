@@ -2,6 +2,8 @@
 #include "accel/accel.h"
 #include "inference/onnx.h"
 #include "inference/onnx_write.h"
+#include "inference/workshop/channel_class.h"
+#include "inference/workshop/equalise_noise.h"
 #include "inference/workshop/folder.h"
 #include "inference/workshop/linear.h"
 #include "inference/workshop/quantize_impl.h"
@@ -209,6 +211,134 @@ static void weights_survive_their_storage(void **state)
     assert_true(half < plain - 2400 && quarter < half);
 }
 
+// --- channels that carry the same numbers
+
+static uint32_t add_map(struct graph *g, const char *name, const float *data, uint32_t rank,
+                        const int64_t *dims)
+{
+    struct sl_error error;
+    struct sl_tensor t = {.name = name, .dtype = SL_F32, .rank = rank, .data = data, .bytes = 4};
+    uint32_t number;
+    for (uint32_t i = 0; i < rank; i++) {
+        t.dims[i] = dims[i];
+        t.bytes *= (uint64_t)dims[i];
+    }
+    assert_int_equal(graph_add_tensor(g, &t, &number, &error), 0);
+    return number;
+}
+
+static uint32_t add_op(struct graph *g, uint32_t op, const uint32_t *inputs, uint32_t n_inputs,
+                       const struct sl_node *like, uint32_t rank, const int64_t *dims)
+{
+    struct sl_error error;
+    struct sl_node node = *like;
+    const uint32_t out = add_map(g, "map", NULL, rank, dims);
+    node.name = "node";
+    node.op = op;
+    node.n_inputs = n_inputs;
+    node.n_outputs = 1;
+    node.inputs = inputs;
+    node.outputs = &out;
+    assert_int_equal(graph_add_node(g, &node, &error), 0);
+    return out;
+}
+
+// Two convolutions, their channels concatenated and shuffled, and a convolution that reads them.
+// `kind` is the activation of the first two.
+static void make_shuffle(struct graph *g, uint32_t kind, const float *weights)
+{
+    static const int64_t in[] = {1, 2, 2, 2}, half[] = {1, 4, 2, 2}, all[] = {1, 8, 2, 2},
+                         split[] = {1, 2, 4, 2, 2}, turned[] = {1, 4, 2, 2, 2}, w4[] = {4, 2, 1, 1},
+                         w8[] = {2, 8, 1, 1}, out[] = {1, 2, 2, 2};
+    const struct sl_node conv = {.attrs.conv = {1, {1, 1}, {1, 1}, {1, 1}, {0}, {0}},
+                                 .activation.kind = kind};
+    const struct sl_node last = {.attrs.conv = {1, {1, 1}, {1, 1}, {1, 1}, {0}, {0}}};
+    const struct sl_node turn = {.attrs.perm = {0, 2, 1, 3, 4}}, plain = {.name = "plain"};
+    const struct sl_node joined = {.attrs.axis = 1};
+    struct sl_error error;
+    graph_init(g, 1 << 20);
+    const uint32_t x = add_map(g, "x", NULL, 4, in), wa = add_map(g, "wa", weights, 4, w4),
+                   wb = add_map(g, "wb", weights, 4, w4), wc = add_map(g, "wc", weights, 4, w8);
+    assert_int_equal(graph_add_input(g, x, &error), 0);
+    const uint32_t a = add_op(g, SL_OP_CONV, (uint32_t[]){x, wa}, 2, &conv, 4, half);
+    const uint32_t b = add_op(g, SL_OP_CONV, (uint32_t[]){x, wb}, 2, &conv, 4, half);
+    uint32_t t = add_op(g, SL_OP_CONCAT, (uint32_t[]){a, b}, 2, &joined, 4, all);
+    t = add_op(g, SL_OP_RESHAPE, &t, 1, &plain, 5, split);
+    t = add_op(g, SL_OP_TRANSPOSE, &t, 1, &turn, 5, turned);
+    t = add_op(g, SL_OP_RESHAPE, &t, 1, &plain, 4, all);
+    t = add_op(g, SL_OP_CONV, (uint32_t[]){t, wc}, 2, &last, 4, out);
+    assert_int_equal(graph_add_output(g, t, &error), 0);
+}
+
+static void classes_go_through_a_shuffle(void **state)
+{
+    const float weights[16] = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8};
+    struct channel_classes c;
+    struct graph g;
+    struct sl_error error = {""};
+    (void)state;
+    make_shuffle(&g, SL_UNARY_RELU, weights);
+    if (channel_classes_find(&g, &c, &error) < 0)
+        fail_msg("%s", error.message);
+    for (uint32_t i = 0; i < 4; i++) { // a0 b0 a1 b1 ...
+        assert_int_equal(c.reads[6][2 * i], c.writes[0][i]);
+        assert_int_equal(c.reads[6][2 * i + 1], c.writes[1][i]);
+        assert_true(c.writes[0][i] > CHANNEL_FIXED && c.writes[0][i] != c.writes[1][i]);
+    }
+    for (uint32_t i = 0; i < 2; i++) { // the network's own input and output stay
+        assert_int_equal(c.reads[0][i], CHANNEL_FIXED);
+        assert_int_equal(c.writes[6][i], CHANNEL_FIXED);
+    }
+    channel_classes_free(&c);
+    graph_free(&g);
+}
+
+static void sigmoid_keeps_its_channels_as_they_are(void **state)
+{
+    const float weights[16] = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8};
+    struct channel_classes c;
+    struct graph g;
+    struct sl_error error = {""};
+    (void)state;
+    make_shuffle(&g, SL_UNARY_SIGMOID, weights);
+    if (channel_classes_find(&g, &c, &error) < 0)
+        fail_msg("%s", error.message);
+    for (uint32_t i = 0; i < 8; i++)
+        assert_int_equal(c.reads[6][i], CHANNEL_FIXED);
+    channel_classes_free(&c);
+    graph_free(&g);
+}
+
+// A channel that is a hundred times the others costs them nearly all their levels, until scaled.
+static void scales_lower_the_expected_noise(void **state)
+{
+    const float weights[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    float values[32];
+    struct noise_reader r = {.node = 0};
+    struct graph g;
+    struct sl_error error = {""};
+    const uint32_t classes[8] = {2, 3, 4, 5, 6, 7, 8, 9};
+    float scale[10] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    struct noise_ranges ranges = {.count = 1};
+    (void)state;
+    ranges.rows = calloc(1, sizeof(*ranges.rows));
+    make_shuffle(&g, SL_UNARY_RELU, weights);
+    assert_int_equal(noise_reader_open(&g, 6, classes, &r, &error), 0);
+    for (int i = 0; i < 32; i++)
+        values[i] = i / 4 == 3 ? 100 : 1;
+    noise_reader_see(&g, &r, values, 1);
+    noise_reader_finish(&r);
+    const struct noise_reader *readers[] = {&r};
+    const double before = noise_expected(readers, 1, scale, &ranges);
+    scale[5] = 10;
+    const double after = noise_expected(readers, 1, scale, &ranges);
+    assert_true(after < 0.6 * before);
+    assert_float_equal(noise_most(&r, 3), 100, 1e-6);
+    noise_reader_close(&r);
+    free(ranges.rows);
+    graph_free(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +349,9 @@ int main(void)
         cmocka_unit_test(one_far_value_does_not_widen_the_range),
         cmocka_unit_test(a_folder_appears_whole_or_not_at_all),
         cmocka_unit_test(weights_survive_their_storage),
+        cmocka_unit_test(classes_go_through_a_shuffle),
+        cmocka_unit_test(sigmoid_keeps_its_channels_as_they_are),
+        cmocka_unit_test(scales_lower_the_expected_noise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
