@@ -1,47 +1,34 @@
 """Pictures with their templates and defects, and the random crops that training sees.
-
-A folder in DeepPCB's layout holds NAME_test.jpg, NAME_temp.jpg and NAME.txt with one line
-`x1 y1 x2 y2 type` per defect, types from 1.
 """
-
-import pathlib
 
 import cv2
 import numpy as np
 
+import layouts
 from boxes import STRIDE
 
 cv2.setNumThreads(1)
 
 
 class Pairs:
-    """A folder in memory: pictures (n, h, w, 2) uint8, boxes[i] (k, 5) x1 y1 x2 y2 class from 0."""
+    """A folder in memory, in any of the layouts of layouts.py: pictures (n, h, w, c) uint8, boxes[i]
+    (k, 5) x1 y1 x2 y2 class from 0. Pictures of several sizes are scaled to `side` x `side`."""
 
-    def __init__(self, folder, limit=None):
-        names = sorted(p.name[: -len("_test.jpg")] for p in pathlib.Path(folder).glob("*_test.jpg"))
-        if not names:
-            raise SystemExit(f"{folder}: no NAME_test.jpg in it")
-        self.names = names[:limit]
-        self.pictures = np.stack([self._picture(folder, name) for name in self.names])
-        self.boxes = [self._boxes(folder, name) for name in self.names]
-
-    @staticmethod
-    def _picture(folder, name):
-        planes = [cv2.imread(f"{folder}/{name}_{kind}.jpg", cv2.IMREAD_GRAYSCALE) for kind in ("test", "temp")]
-        if any(p is None for p in planes):
-            raise SystemExit(f"{folder}/{name}: picture or template is missing or broken")
-        return np.stack(planes, -1)
-
-    @staticmethod
-    def _boxes(folder, name):
-        text = pathlib.Path(f"{folder}/{name}.txt").read_text().replace(",", " ")
-        rows = np.array([line.split() for line in text.splitlines() if line.strip()], np.float32)
-        rows = rows.reshape(-1, 5)
-        rows[:, 4] -= 1
-        return rows
+    def __init__(self, folder, limit=None, side=640):
+        self.names, pictures, boxes, self.classes = layouts.read(folder, limit)
+        if not self.names:
+            raise SystemExit(f"{folder}: no pictures in it")
+        if len({p.shape for p in pictures}) > 1:
+            for i, p in enumerate(pictures):
+                boxes[i][:, [0, 2]] *= side / p.shape[1]
+                boxes[i][:, [1, 3]] *= side / p.shape[0]
+                pictures[i] = cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA)
+        self.pictures, self.boxes = np.stack(pictures), [b.astype(np.float32) for b in boxes]
+        self.has_template = self.pictures.shape[3] == 2
 
     def subset(self, index):
         part = object.__new__(Pairs)
+        part.classes, part.has_template = self.classes, self.has_template
         part.names = [self.names[i] for i in index]
         part.pictures = self.pictures[index]
         part.boxes = [self.boxes[i] for i in index]
@@ -77,7 +64,7 @@ class Crops:
         if not self.queues[f]:
             self.queues[f] = list(self.random.permutation(len(self.folders[f].names)))
         i = self.queues[f].pop()
-        return self.folders[f].pictures[i], self.folders[f].boxes[i]
+        return self.folders[f].pictures[i], self.folders[f].boxes[i], self.folders[f].has_template
 
     def _corner(self, picture, boxes):
         height, width = picture.shape[:2]
@@ -145,22 +132,23 @@ class Crops:
             keep[i] = False
         return boxes[keep]
 
-    def _photograph(self, crop):
+    def _photograph(self, crop, template):
         a, r = self.augment, self.random
+        seen = [0] if template else list(range(crop.shape[2]))
         if r.rand() < a.blur:
             sigma = r.uniform(0.3, 1.1)
-            planes = [0] if r.rand() < 0.5 else [0, 1]
+            planes = [0, 1] if template and r.rand() >= 0.5 else seen
             for p in planes:
                 crop[..., p] = cv2.GaussianBlur(crop[..., p], (0, 0), sigma)
         light, noise = r.rand() < a.light, r.rand() < a.noise
         if light or noise:
-            x = crop[..., 0].astype(np.float32)
+            x = crop[..., seen].astype(np.float32)
             if light:
                 ramp = np.linspace(-1, 1, self.size, dtype=np.float32) * r.uniform(-0.06, 0.06)
-                x = x * (r.uniform(0.75, 1.1) + ramp[None] * 1.0) + r.uniform(0, 30)
+                x = x * (r.uniform(0.75, 1.1) + ramp[None, :, None]) + r.uniform(0, 30)
             if noise:
                 x += r.normal(0, r.uniform(1, 10), x.shape).astype(np.float32)
-            crop[..., 0] = np.clip(x, 0, 255)
+            crop[..., seen] = np.clip(x, 0, 255)
         return crop
 
     def _flip(self, crop, kept, ignored):
@@ -175,13 +163,15 @@ class Crops:
         return crop, kept, ignored
 
     def one(self):
-        picture, boxes = self._next()
+        picture, boxes, template = self._next()
         corner = self._corner(picture, boxes).astype(int)
         motions = self._motions()
-        crop = np.stack([self._crop(picture[..., p], motions[p], corner) for p in (0, 1)], -1)
+        crop = np.stack([self._crop(picture[..., p], motions[int(template and p == 1)], corner)
+                         for p in range(picture.shape[2])], -1)
         kept, ignored = self._visible(self._move_boxes(boxes, motions[0], corner))
-        kept = self._heal(crop, kept, ignored)
-        return self._flip(self._photograph(crop), kept, ignored)
+        if template:
+            kept = self._heal(crop, kept, ignored)
+        return self._flip(self._photograph(crop, template), kept, ignored)
 
     def targets(self, kept, ignored):
         """Per cell: class or -1, box, weight. A cell within 12 px of a box's centre and inside the
@@ -204,9 +194,10 @@ class Crops:
         return label, box, weight
 
     def next_batch(self):
-        """pictures (b, 2, size, size) uint8, labels, boxes, weights."""
+        """pictures (b, c, size, size) uint8, labels, boxes, weights."""
         n = self.size // STRIDE
-        pictures = np.empty((self.batch, 2, self.size, self.size), np.uint8)
+        channels = self.folders[0].pictures.shape[3]
+        pictures = np.empty((self.batch, channels, self.size, self.size), np.uint8)
         labels, weights = np.empty((self.batch, n, n), np.int64), np.empty((self.batch, n, n), np.float32)
         boxes = np.empty((self.batch, n, n, 4), np.float32)
         for i in range(self.batch):

@@ -39,9 +39,10 @@ def topology(op, image):
 
 
 class Net(nn.Module):
-    def __init__(self, widths=None, n_classes=len(CLASSES), inputs=2):
+    def __init__(self, widths=None, n_classes=len(CLASSES), inputs=2, classes=None):
         super().__init__()
         self.widths = dict(widths or DENSE)
+        self.classes = list(classes or CLASSES[:n_classes])
         out = dict(self.widths, cls=n_classes, reg=4)
         for name, (source, kernel, stride, dilation, _) in LAYERS.items():
             plain = name in ("c1", "cls", "reg")  # no batch norm on the widest map and the outputs
@@ -93,7 +94,7 @@ def macs(net, height=640, width=640):
     training = net.training
     net.eval()
     with torch.no_grad():
-        net(torch.zeros(1, 2, height, width))
+        net(torch.zeros(1, net.c1.in_channels, height, width))
     net.train(training)
     for handle in handles:
         handle.remove()
@@ -101,11 +102,13 @@ def macs(net, height=640, width=640):
 
 
 def save(net, path, **more):
-    torch.save(dict(state=net.state_dict(), widths=net.widths, **more), path)
+    torch.save(dict(state=net.state_dict(), widths=net.widths, classes=net.classes, **more), path)
 
 
 def load(path):
     stored = torch.load(path, map_location="cpu")
-    net = Net(stored["widths"], stored["state"]["cls.bias"].numel(), stored["state"]["c1.weight"].shape[1])
+    net = Net(stored["widths"], stored["state"]["cls.bias"].numel(), stored["state"]["c1.weight"].shape[1],
+              stored.get("classes"))
     net.load_state_dict(stored["state"])
+    net.scales = stored.get("scales")  # ranges that it was trained with (--qat)
     return net.eval()

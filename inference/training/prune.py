@@ -12,7 +12,7 @@ import torch
 
 from dataset import Augment, Crops, Pairs
 from model import DENSE, LAYERS, TIED, Net, load, macs, save
-from train import detection_loss
+from losses import detection_loss
 
 
 def importance(net, folders, batches=40):
@@ -38,7 +38,7 @@ def shrink(net, widths, scores):
     for names in TIED:
         assert len({widths[name] for name in names}) == 1, f"{names} are added: give them one width"
     keep = {name: torch.topk(scores[name], widths[name]).indices.sort().values for name in net.widths}
-    small = Net(widths, net.cls.out_channels, net.c1.in_channels)
+    small = Net(widths, net.cls.out_channels, net.c1.in_channels, net.classes)
     everything = slice(None)
     for name, (source, *_) in LAYERS.items():
         rows = keep.get(name, everything)
@@ -51,6 +51,19 @@ def shrink(net, widths, scores):
             for part in ("weight", "bias", "running_mean", "running_var"):
                 getattr(getattr(small, name + "_bn"), part).data = getattr(getattr(net, name + "_bn"), part).data[rows].clone()
     return small
+
+
+def widths_for(net, share, granule=8):
+    """The greatest even scaling of all widths, in granules, with at most this share of the MACs."""
+    before = sum(macs(net).values())
+    for percent in range(100, 0, -1):
+        widths = {name: max(granule, int(w * percent / 100 / granule + 0.5) * granule)
+                  for name, w in net.widths.items()}
+        widths = {name: min(w, net.widths[name]) for name, w in widths.items()}
+        small = Net(widths, net.cls.out_channels, net.c1.in_channels, net.classes)
+        if sum(macs(small).values()) <= share * before:
+            return widths
+    raise SystemExit(f"--prune: {share:.0%} of the multiply-accumulates cannot be reached with granules of {granule}")
 
 
 def main():

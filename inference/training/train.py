@@ -8,53 +8,15 @@ import time
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from boxes import boxes_of, decode
+from boxes import decode
 from dataset import Augment, Crops, Pairs
+from losses import detection_loss, teaching_loss
 from metrics import evaluate
-from model import CLASSES, Net, load, save
-
-
-def overlaps(a, b):
-    """IoU and generalised IoU of matching rows (Rezatofighi et al., CVPR 2019)."""
-    area = lambda t: (t[:, 2] - t[:, 0]).clamp(0) * (t[:, 3] - t[:, 1]).clamp(0)
-    inner = (torch.min(a[:, 2:], b[:, 2:]) - torch.max(a[:, :2], b[:, :2])).clamp(0).prod(1)
-    outer = (torch.max(a[:, 2:], b[:, 2:]) - torch.min(a[:, :2], b[:, :2])).clamp(0).prod(1) + 1e-6
-    union = area(a) + area(b) - inner + 1e-6
-    return inner / union, inner / union - (outer - union) / outer
-
-
-def detection_loss(logits, distances, labels, boxes, weights):
-    """Quality focal loss on the classes (Li et al., NeurIPS 2020) and GIoU on the boxes."""
-    positive = labels >= 0
-    count = positive.sum().clamp(min=1).float()
-    logits = logits.permute(0, 2, 3, 1)
-    target, box_loss = torch.zeros_like(logits), logits.sum() * 0
-    if positive.any():
-        iou, giou = overlaps(boxes_of(distances)[positive], boxes[positive])
-        box_loss = (1 - giou).sum() / count
-        target[positive, labels[positive]] = iou.detach().clamp(0, 1)
-    return quality(logits, target, weights) / count + 1.5 * box_loss
-
-
-def quality(logits, target, weights):
-    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (loss * (logits.sigmoid().detach() - target).abs().pow(1.5) * weights[..., None]).sum()
-
-
-def teaching_loss(logits, distances, teacher, weights):
-    """The pupil answers as the teacher does: its scores everywhere, its boxes where it is sure."""
-    their_logits, their_distances = teacher
-    score = their_logits.sigmoid().permute(0, 2, 3, 1)
-    sure = score.amax(-1)
-    count = (sure > 0.3).sum().clamp(min=1).float()
-    loss = quality(logits.permute(0, 2, 3, 1), score, weights) / count
-    at = sure > 0.3
-    if at.any():
-        _, giou = overlaps(boxes_of(distances)[at], boxes_of(their_distances)[at])
-        loss = loss + 1.5 * ((1 - giou) * sure[at]).sum() / count
-    return loss
+from model import Net, load, macs, save
+from prune import importance, shrink, widths_for
+from qat import Rounded
+from quantise import calibrate
 
 
 @torch.no_grad()
@@ -91,9 +53,10 @@ def optimiser(net, peak):
                              lr=peak, betas=(0.9, 0.99))
 
 
-def train(net, folders, weights, held_out, steps, out, peak=4e-3, seed=0, teacher=None, large_from=0.65,
-          report_every=1000):
-    """Small crops first, larger ones later; returns the averaged network and saves it to `out`."""
+def train(net, folders, weights, held_out, steps, peak=4e-3, seed=0, teacher=None, large_from=0.65,
+          report_every=1000, keep=None):
+    """Small crops first, larger ones later; returns the averaged network. `keep` is called with it at
+    every report."""
     torch.manual_seed(seed)
     net = net.to(memory_format=torch.channels_last)
     average, optimise = copy.deepcopy(net), optimiser(net, peak)
@@ -123,38 +86,101 @@ def train(net, folders, weights, held_out, steps, out, peak=4e-3, seed=0, teache
             print(f"step {step + 1}/{steps}  {time.time() - start:.0f} s  loss {total / 200:.4f}", flush=True)
             total = 0.0
         if (step + 1) % report_every == 0 or step + 1 == steps:
-            save(average, out)
+            if keep:
+                keep(average)
             for name, pairs in held_out.items():
-                r = evaluate(predict(average, pairs), pairs.boxes, len(CLASSES))
+                r = evaluate(predict(average, pairs), pairs.boxes, len(pairs.classes))
                 print(f"  held out, {name}: mAP {r['map']:.4f}  F {r['f1']:.4f}", flush=True)
     return average
 
 
-def main():
+def share_of(text):
+    """0.5 from `50%` or `0.5`: what shall remain."""
+    try:
+        value = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a share of the multiply-accumulates such as 50%, found {text!r}")
+    return value
+
+
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", action="append", required=True, metavar="DIR[:WEIGHT]",
-                        help="folder in DeepPCB's layout and its share of the crops; may be repeated")
-    parser.add_argument("--held-out", type=int, default=50, help="pictures of each folder kept out")
-    parser.add_argument("--steps", type=int, default=7000)
-    parser.add_argument("--peak", type=float, default=4e-3, help="highest learning rate")
-    parser.add_argument("--start", help="network to start from (a pruned one)")
+    parser.add_argument("--dataset", "--data", action="append", required=True, metavar="DIR[:WEIGHT]",
+                        help="folder in DeepPCB's, COCO's or YOLO's layout (see layouts.py) and its share of the crops; "
+                             "may be repeated")
+    parser.add_argument("--side", type=int, default=640, help="pictures of several sizes are scaled to SIDE x SIDE")
+    parser.add_argument("--held-out", type=int, default=50, help="pictures of each folder kept out (default 50)")
+    parser.add_argument("--steps", type=int, default=7000, help="of each part of the training (default 7000)")
+    parser.add_argument("--peak", type=float, default=4e-3, help="highest learning rate (default 0.004)")
+    parser.add_argument("--start", help="network to start from (a trained or pruned one)")
     parser.add_argument("--teacher", help="network whose answers are learnt too")
+    parser.add_argument("--prune", type=share_of, metavar="SHARE",
+                        help="after training, keep this share of the multiply-accumulates (50%%) and train again; the "
+                             "network before pruning is the teacher unless --teacher names another")
+    parser.add_argument("--qat", action="store_true",
+                        help="at last train with rounding to 8 bits, a third of the steps; export.py --int8 then uses "
+                             "the ranges that were trained with")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", required=True)
-    a = parser.parse_args()
+    return parser.parse_args()
+
+
+def open_folders(items, side, held_out):
+    folders, weights, rest = [], [], {}
+    for item in items:
+        folder, colon, weight = item.rpartition(":")
+        if not colon or not weight.replace(".", "", 1).isdigit():
+            folder, weight = item, "1"
+        pairs = Pairs(folder, side=side)
+        if len(pairs.names) <= held_out:
+            raise SystemExit(f"{folder}: {len(pairs.names)} pictures, of which --held-out {held_out} would leave none")
+        part, rest[folder] = pairs.split(held_out)
+        if folders and (part.classes, part.has_template) != (folders[0].classes, folders[0].has_template):
+            raise SystemExit(f"{folder}: its classes or channels differ from those of the first folder")
+        folders.append(part)
+        weights.append(float(weight))
+    return folders, weights, rest
+
+
+def fits(net, folders):
+    channels, classes = folders[0].pictures.shape[3], folders[0].classes
+    if net.c1.in_channels != channels or net.cls.out_channels != len(classes):
+        raise SystemExit(f"the network has {net.c1.in_channels} channels and {net.cls.out_channels} classes, the "
+                         f"pictures {channels} and {len(classes)}")
+    return net
+
+
+def main():
+    a = arguments()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
-    folders, weights, held_out = [], [], {}
-    for item in a.data:
-        folder, _, weight = item.partition(":")
-        part, rest = Pairs(folder).split(a.held_out)
-        folders.append(part)
-        weights.append(float(weight or 1))
-        held_out[folder] = rest
-    net = load(a.start) if a.start else Net()
-    teacher = load(a.teacher).to(memory_format=torch.channels_last) if a.teacher else None
-    train(net, folders, weights, held_out, a.steps, a.out, a.peak, a.seed, teacher)
+    folders, weights, held_out = open_folders(a.dataset, a.side, a.held_out)
+    classes = folders[0].classes
+    net = fits(load(a.start), folders) if a.start else Net(None, len(classes), folders[0].pictures.shape[3], classes)
+    teacher = fits(load(a.teacher), folders).to(memory_format=torch.channels_last) if a.teacher else None
+    more = {}
+
+    def part(net, steps, peak, teacher, seed, plain=lambda n: n):
+        return train(net, folders, weights, held_out, steps, peak, seed, teacher,
+                     keep=lambda average: save(plain(average), a.out, **more))
+
+    net = part(net, a.steps, a.peak, teacher, a.seed)
+    if a.prune:
+        whole, before = net, sum(macs(net).values())
+        net = shrink(whole, widths_for(whole, a.prune), importance(whole.eval(), folders, min(40, a.steps)))
+        more["unpruned"] = dict(widths=whole.widths, macs=before)
+        print(f"pruned: {before / 1e6:.1f} -> {sum(macs(net).values()) / 1e6:.1f} million MACs", flush=True)
+        teacher = teacher or whole.eval()
+        net = part(net, a.steps, a.peak * 0.6, teacher, a.seed + 1)
+    if a.qat:
+        pictures = [p for f in folders for p in f.pictures[:: max(1, len(f.names) // 24)]]
+        net.eval()
+        more["scales"] = calibrate(net.folded(), pictures)
+        part(Rounded(net, more["scales"]), max(1, a.steps // 3), a.peak * 0.05, teacher or net, a.seed + 2,
+             lambda average: average.plain())
 
 
 if __name__ == "__main__":
