@@ -308,6 +308,10 @@ static int commit(struct sl_agent *a, enum sl_agent_action *action)
     memcpy(next.active_id, next.pending_id, SL_OTA_ID);
     if (sl_number_below(next.floor, a->facts.floor))
         next.floor = a->facts.floor;
+    if (next.root_version < a->facts.root_version) {
+        next.root_version = a->facts.root_version;
+        memcpy(next.root_hash, a->facts.root_hash, sizeof next.root_hash);
+    }
     next.degraded = 0;
     drop_pending(&next, SL_RESULT_COMMITTED);
     int status = adopt(a, &next);

@@ -8,7 +8,7 @@
 // Two counters guard against a bundle that brings the camera down. Both are taken, and saved,
 // before each try; the end of the try gives back what does not apply. So 3 crashes that somebody
 // saw deny a bundle, while 10 restarts that nobody can explain (which may all be power cuts) only
-// park it. The floor rises at commit and nowhere else.
+// park it. The floor rises at commit and nowhere else, and so does the trusted root.
 #ifndef SL_OTA_AGENT_H
 #define SL_OTA_AGENT_H
 
@@ -20,6 +20,8 @@
 struct sl_bundle_facts {
     uint8_t id[SL_OTA_ID];
     struct sl_number number, floor; // its place in the order; what it raises the floor to
+    uint32_t root_version;          // the newest root that its chain leads to
+    uint8_t root_hash[32];
 };
 
 // Everything outside, all for one thread. Those that return int: 0 or a negative errno.

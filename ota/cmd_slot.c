@@ -77,10 +77,10 @@ static void print_state(const struct sl_ota_state *s, bool json)
     const char *result = sl_result_name((enum sl_result)s->result);
     printf(json ? "{\"phase\": \"%s\", \"active\": \"%s\", \"pending\": \"%s\", "
                   "\"last_result\": \"%s\", \"degraded\": %s, "
-                  "\"floor\": \"%" PRIu32 ".%" PRIu32 "\", \"root\": %" PRIu32
+                  "\"floor\": \"%" PRIu32 ".%" PRIu64 "\", \"root\": %" PRIu32
                   ", \"denied\": %" PRIu32 ", \"slots\": {"
                 : "phase        %s\nactive       %s\npending      %s\nlast result  %s\n"
-                  "degraded     %s\nfloor        %" PRIu32 ".%" PRIu32 "\nroot         %" PRIu32
+                  "degraded     %s\nfloor        %" PRIu32 ".%" PRIu64 "\nroot         %" PRIu32
                   "\ndenied       %" PRIu32 "\n",
            phase_name(s->phase), active, pending, result,
            json ? (s->degraded ? "true" : "false") : (s->degraded ? "yes" : "no"), s->floor.epoch,
@@ -101,7 +101,7 @@ static bool print_slot(enum sl_slot_name slot, const struct sl_trust *trust, boo
     if (!json) {
         printf("%-12s ", sl_storage_slot_name(slot));
         if (good)
-            printf("%" PRIu32 ".%" PRIu32 " '%s' %s\n", facts.number.epoch, facts.number.seq,
+            printf("%" PRIu32 ".%" PRIu64 " '%s' %s\n", facts.number.epoch, facts.number.seq,
                    bundle.manifest.version, id);
         else
             printf("%s: %s\n", sl_refusal_name(refusal), error.message);
@@ -110,7 +110,7 @@ static bool print_slot(enum sl_slot_name slot, const struct sl_trust *trust, boo
     printf("%s\"%s\": {\"authentic\": %s, ", slot == SL_SLOT_A ? "" : ", ",
            sl_storage_slot_name(slot), good ? "true" : "false");
     if (good) {
-        printf("\"id\": \"%s\", \"number\": \"%" PRIu32 ".%" PRIu32 "\", \"version\": ", id,
+        printf("\"id\": \"%s\", \"number\": \"%" PRIu32 ".%" PRIu64 "\", \"version\": ", id,
                facts.number.epoch, facts.number.seq);
         print_json_text(bundle.manifest.version);
     } else {
@@ -251,8 +251,6 @@ static int install(const struct options *o, const struct sl_trust *trust,
     for (unsigned i = 0; i < 2 && refusal == SL_ACCEPTED; i++) {
         struct sl_device_file *slot = &storage.slot[slots[i]];
         refusal = sl_bundle_verify(&bundle, &source, trust, &any, &error);
-        if (refusal == SL_ACCEPTED)
-            refusal = sl_storage_facts(&bundle, &facts, &error);
         if (refusal == SL_ACCEPTED)
             refusal = check_device(o, &error);
         if (refusal != SL_ACCEPTED)

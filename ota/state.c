@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define MAGIC   "SLSTATE1"
-#define VERSION 1u
+#define VERSION 2u
 
 // Little-endian, one after the other; the SHA-256 of all of it follows, then zeros.
 enum {
@@ -19,14 +19,14 @@ enum {
     CLAIM_AT = 24, // the sequence number inverted: shows that a torn record used this number
     SMALL_AT = 32, // phase … degraded, one byte each
     FLOOR_AT = 40,
-    FETCHED_AT = 48,
-    ROOT_VERSION_AT = 56,
-    PENDING_NUMBER_AT = 60,
-    ROOT_HASH_AT = 72,
-    ACTIVE_ID_AT = 104,
-    PENDING_ID_AT = 136,
-    PARKED_ID_AT = 168,
-    DENIED_AT = 200,
+    PENDING_NUMBER_AT = 52,
+    FETCHED_AT = 64,
+    ROOT_VERSION_AT = 72,
+    ROOT_HASH_AT = 76,
+    ACTIVE_ID_AT = 108,
+    PENDING_ID_AT = 140,
+    PARKED_ID_AT = 172,
+    DENIED_AT = 204,
     HASH_AT = DENIED_AT + (int)(SL_STATE_DENIED * SL_OTA_ID),
     END = HASH_AT + 32
 };
@@ -66,12 +66,12 @@ void sl_state_deny(struct sl_ota_state *state, const uint8_t id[SL_OTA_ID])
 static void put_number(uint8_t *p, struct sl_number number)
 {
     sl_put32(p, number.epoch);
-    sl_put32(p + 4, number.seq);
+    sl_put64(p + 4, number.seq);
 }
 
 static struct sl_number get_number(const uint8_t *p)
 {
-    return (struct sl_number){sl_le32(p), sl_le32(p + 4)};
+    return (struct sl_number){sl_le32(p), sl_le64(p + 4)};
 }
 
 void sl_state_encode(const struct sl_ota_state *s, uint8_t record[SL_STATE_RECORD])

@@ -43,7 +43,8 @@ enum sl_result {
 
 // Order of bundles. No dates.
 struct sl_number {
-    uint32_t epoch, seq;
+    uint32_t epoch;
+    uint64_t seq;
 };
 
 struct sl_ota_state {

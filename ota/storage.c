@@ -83,26 +83,19 @@ struct sl_trust sl_storage_trust(const struct sl_ota_state *state)
     return trust;
 }
 
-static bool take_number(struct sl_bundle_number from, struct sl_number *to)
+static struct sl_number number_of(struct sl_bundle_number n)
 {
-    if (from.seq > UINT32_MAX)
-        return false;
-    *to = (struct sl_number){from.epoch, (uint32_t)from.seq};
-    return true;
+    return (struct sl_number){n.epoch, n.seq};
 }
 
-enum sl_refusal sl_storage_facts(const struct sl_bundle *bundle, struct sl_bundle_facts *facts,
-                                 struct sl_bundle_error *error)
+struct sl_bundle_facts sl_storage_facts(const struct sl_bundle *bundle)
 {
-    struct sl_bundle_facts found;
-    if (!take_number(bundle->manifest.number, &found.number) ||
-        !take_number(bundle->manifest.floor, &found.floor))
-        return sl_refuse(error, SL_REFUSED_FORMAT,
-                         "sequence number %llu: the state keeps 32 bits of it",
-                         (unsigned long long)bundle->manifest.number.seq);
-    memcpy(found.id, bundle->super.id, SL_OTA_ID);
-    *facts = found;
-    return SL_ACCEPTED;
+    struct sl_bundle_facts facts = {.number = number_of(bundle->manifest.number),
+                                    .floor = number_of(bundle->manifest.floor),
+                                    .root_version = bundle->root.version};
+    memcpy(facts.id, bundle->super.id, SL_OTA_ID);
+    memcpy(facts.root_hash, bundle->root.hash, sizeof facts.root_hash);
+    return facts;
 }
 
 enum sl_refusal sl_storage_examine(struct sl_device_file *slot, const struct sl_trust *trust,
@@ -114,7 +107,9 @@ enum sl_refusal sl_storage_examine(struct sl_device_file *slot, const struct sl_
     enum sl_refusal refusal = sl_bundle_verify(bundle, &source, trust, &any, error);
     if (refusal == SL_ACCEPTED)
         refusal = sl_bundle_verify_payload(bundle, &source, NULL, NULL, error);
-    return refusal == SL_ACCEPTED ? sl_storage_facts(bundle, facts, error) : refusal;
+    if (refusal == SL_ACCEPTED)
+        *facts = sl_storage_facts(bundle);
+    return refusal;
 }
 
 static enum sl_refusal put_chunk(struct sl_slot_writer *writer, struct sl_bundle *b,

@@ -36,9 +36,8 @@ enum sl_refusal sl_storage_examine(struct sl_device_file *slot, const struct sl_
 // What the state says is trusted: the chain in each slot must contain it.
 struct sl_trust sl_storage_trust(const struct sl_ota_state *state);
 
-// Facts for the agent. SL_REFUSED_FORMAT for a number that does not fit into the state.
-enum sl_refusal sl_storage_facts(const struct sl_bundle *bundle, struct sl_bundle_facts *facts,
-                                 struct sl_bundle_error *error);
+// What the agent needs to know of a verified bundle.
+struct sl_bundle_facts sl_storage_facts(const struct sl_bundle *bundle);
 
 // Writes a verified bundle into a slot, superblock last. `source` is read once for this; each chunk
 // is checked before it is written. `error` names the chunk, or the device's errno.

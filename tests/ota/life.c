@@ -90,12 +90,22 @@ static bool is_good(unsigned bundle)
 
 // --- ports --------------------------------------------------------------------------------------
 
-_Static_assert(sizeof(struct sl_ota_state) == 8 + 8 + 2 * 8 + 8 + 4 * 32 + 8 + 32 * 32, "padding");
+_Static_assert(sizeof(struct sl_ota_state) == 8 + 8 + 2 * 16 + 8 + 4 * 32 + 8 + 32 * 32, "padding");
 
-// Equal in all but the sequence number, which comes first.
+static bool same_number(struct sl_number a, struct sl_number b)
+{
+    return a.epoch == b.epoch && a.seq == b.seq;
+}
+
+// Equal in all but the sequence number; not by memcmp, because there is padding.
 static bool same_state(const struct sl_ota_state *x, const struct sl_ota_state *y)
 {
-    return memcmp((const uint8_t *)x + 8, (const uint8_t *)y + 8, sizeof *x - 8) == 0;
+    const size_t middle =
+        offsetof(struct sl_ota_state, pending_number) - offsetof(struct sl_ota_state, fetched);
+    return memcmp(&x->phase, &y->phase, 8) == 0 && same_number(x->floor, y->floor) &&
+           memcmp(&x->fetched, &y->fetched, middle) == 0 &&
+           same_number(x->pending_number, y->pending_number) &&
+           memcmp(x->denied, y->denied, sizeof x->denied) == 0;
 }
 
 // What was given to saves that failed: any of it may be found, until one succeeds.

@@ -149,6 +149,28 @@ static void a_good_bundle_is_committed_and_only_then_raises_the_floor(void **unu
     assert_int_equal(world.disk.result, SL_RESULT_COMMITTED);
 }
 
+static void the_trusted_root_advances_at_commit_and_never_goes_back(void **unused)
+{
+    (void)unused;
+    reach(SL_PHASE_PROBATION);
+    agent.facts.root_version = 2;
+    agent.facts.root_hash[0] = 7;
+    assert_int_equal(world.disk.root_version, 0);
+    assert_int_equal(send(SL_EVENT_PASSED), 0);
+    assert_int_equal(world.disk.root_version, 2);
+    assert_int_equal(world.disk.root_hash[0], 7);
+    assert_int_equal(offer(bundle(3, 7, 6), false), 0);
+    world.facts[SL_SLOT_A] = bundle(3, 7, 6);
+    assert_int_equal(send(SL_EVENT_FETCHED), 0);
+    assert_int_equal(send(SL_EVENT_GATE_OPEN), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(send(SL_EVENT_PASSED), 0);
+    agent.facts.root_version = 1;
+    assert_int_equal(send(SL_EVENT_PASSED), 0);
+    assert_int_equal(world.disk.root_version, 2);
+    assert_int_equal(world.disk.root_hash[0], 7);
+}
+
 static void every_phase_resumes_after_a_restart(void **unused)
 {
     static const enum sl_agent_action expected[] = {
@@ -390,6 +412,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_good_bundle_is_committed_and_only_then_raises_the_floor, set_up),
+        cmocka_unit_test_setup(the_trusted_root_advances_at_commit_and_never_goes_back, set_up),
         cmocka_unit_test_setup(every_phase_resumes_after_a_restart, set_up),
         cmocka_unit_test_setup(offers_that_may_not_run_are_refused, set_up),
         cmocka_unit_test_setup(events_out_of_place_are_refused, set_up),

@@ -25,7 +25,7 @@ static struct sl_ota_state example(void)
                              .crashes_left = 2,
                              .unexplained_left = 9,
                              .trying = 1,
-                             .floor = {3, 4},
+                             .floor = {3, UINT64_C(1) << 40},
                              .fetched = 1u << 30,
                              .root_version = 5,
                              .n_denied = 1,
@@ -46,6 +46,15 @@ static int set_up(void **state)
     return sl_state_open(&store, &area[0].device, &area[1].device);
 }
 
+static void assert_same(const struct sl_ota_state *a, const struct sl_ota_state *b)
+{
+    static uint8_t x[SL_STATE_RECORD], y[SL_STATE_RECORD];
+    sl_state_encode(a, x);
+    sl_state_encode(b, y);
+    assert_memory_equal(x, y, sizeof x);
+    assert_true(a->floor.seq == b->floor.seq && a->fetched == b->fetched);
+}
+
 static void what_is_saved_is_loaded(void **unused)
 {
     (void)unused;
@@ -56,7 +65,7 @@ static void what_is_saved_is_loaded(void **unused)
         assert_int_equal(sl_state_load(&store, &found), 0);
         assert_int_equal(found.sequence, i + 1);
         found.sequence = s.sequence;
-        assert_memory_equal(&found, &s, sizeof s);
+        assert_same(&found, &s);
     }
 }
 
@@ -130,12 +139,12 @@ static void too_many_denied_are_refused(void **unused)
     struct sl_ota_state s = example(), found;
     sl_state_encode(&s, record);
     sl_put32(record + 12, SL_STATE_DENIED + 1);
-    sl_sha256(record + 200 + SL_STATE_DENIED * SL_OTA_ID, record,
-              200 + SL_STATE_DENIED * SL_OTA_ID);
+    sl_sha256(record + 204 + SL_STATE_DENIED * SL_OTA_ID, record,
+              204 + SL_STATE_DENIED * SL_OTA_ID);
     assert_int_equal(sl_state_decode(record, &found), -EBADMSG);
     sl_put32(record + 12, SL_STATE_DENIED);
-    sl_sha256(record + 200 + SL_STATE_DENIED * SL_OTA_ID, record,
-              200 + SL_STATE_DENIED * SL_OTA_ID);
+    sl_sha256(record + 204 + SL_STATE_DENIED * SL_OTA_ID, record,
+              204 + SL_STATE_DENIED * SL_OTA_ID);
     assert_int_equal(sl_state_decode(record, &found), 0);
 }
 
