@@ -3,6 +3,7 @@
 
 #include "inference/picture.h"
 #include "pipeline/meta.h"
+#include "pipeline/trial.h"
 
 #include <errno.h>
 #include <gst/base/gstbasetransform.h>
@@ -12,34 +13,13 @@
 #define SIGHTLINE_TYPE_DETECT (sightline_detect_get_type())
 G_DECLARE_FINAL_TYPE(SightlineDetect, sightline_detect, SIGHTLINE, DETECT, GstBaseTransform)
 
-enum { FILE_LIMIT = 64 << 20 };
-
-struct threshold {
-    gchar *class_name;
-    gfloat value;
-};
-
-struct mask {
-    guint count;
-    gfloat (*points)[2];
-};
-
 struct _SightlineDetect {
     GstBaseTransform parent;
-    gchar *model_path, *backend, *reference_path;
+    gchar *model_path;
     guint deadline_ms;
     gboolean roi_meta, messages;
-    GArray *thresholds, *masks;
-    gfloat floor; // 1: the thresholds
-    GMutex lock; // guards model and detector against get_status
-    const struct sl_model *model;
-    struct sl_detector *detector;
-    struct sl_jpeg *jpeg;
-    guint8 *reference;
-    gsize reference_capacity;
-    guint reference_serial; // of the part's own reference, 0: the recipe's is set
-    int reference_status;
-    gchar reference_message[200];
+    struct sl_served_settings settings;
+    struct sl_trial trial; // what serves, and what is tried beside it
     GstVideoInfo info;
     guint32 pixels; // enum sl_pixels of the negotiated format
 };
@@ -69,8 +49,8 @@ static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE(
 static gchar **text_property(SightlineDetect *self, guint id)
 {
     return id == PROP_MODEL     ? &self->model_path
-           : id == PROP_BACKEND ? &self->backend
-                                : &self->reference_path;
+           : id == PROP_BACKEND ? &self->settings.backend
+                                : &self->settings.reference_path;
 }
 
 static void set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
@@ -105,160 +85,66 @@ static void get_property(GObject *object, guint id, GValue *value, GParamSpec *s
 
 void sightline_detect_set_threshold(GstElement *element, const gchar *class_name, gfloat value)
 {
-    SightlineDetect *self = SIGHTLINE_DETECT(element);
-    const struct threshold threshold = {g_strdup(class_name), value};
-    g_array_append_val(self->thresholds, threshold);
+    sl_served_settings_threshold(&SIGHTLINE_DETECT(element)->settings, class_name, value);
 }
 
 void sightline_detect_set_floor(GstElement *element, gfloat floor)
 {
-    SIGHTLINE_DETECT(element)->floor = floor;
+    SIGHTLINE_DETECT(element)->settings.floor = floor;
 }
 
 void sightline_detect_add_mask(GstElement *element, const gfloat (*points)[2], guint count)
 {
-    SightlineDetect *self = SIGHTLINE_DETECT(element);
-    const struct mask mask = {count, g_memdup2(points, count * sizeof(*points))};
-    g_array_append_val(self->masks, mask);
+    sl_served_settings_mask(&SIGHTLINE_DETECT(element)->settings, points, count);
 }
 
 gboolean sightline_detect_get_status(GstElement *element, struct sl_accel_status *out)
 {
-    SightlineDetect *self = SIGHTLINE_DETECT(element);
-    g_mutex_lock(&self->lock);
-    const gboolean loaded = self->detector != NULL;
-    if (loaded)
-        sl_detector_status(self->detector, out);
-    g_mutex_unlock(&self->lock);
-    return loaded;
+    return sl_trial_accelerator(&SIGHTLINE_DETECT(element)->trial, out);
 }
 
 const struct sl_model *sightline_detect_get_model(GstElement *element)
 {
-    SightlineDetect *self = SIGHTLINE_DETECT(element);
-    g_mutex_lock(&self->lock);
-    const struct sl_model *model = self->model ? sl_model_ref(self->model) : NULL;
-    g_mutex_unlock(&self->lock);
-    return model;
+    return sl_trial_model(&SIGHTLINE_DETECT(element)->trial);
 }
 
-static int apply_thresholds(SightlineDetect *self, struct sl_error *error)
+struct sl_trial *sightline_detect_get_trial(GstElement *element)
 {
-    gfloat values[SL_MAX_CLASSES];
-    for (guint c = 0; c < self->model->n_classes; c++)
-        values[c] = self->model->classes[c].threshold;
-    for (guint i = 0; i < self->thresholds->len; i++) {
-        const struct threshold *t = &g_array_index(self->thresholds, struct threshold, i);
-        guint c = 0;
-        while (c < self->model->n_classes && strcmp(self->model->classes[c].name, t->class_name))
-            c++;
-        if (c == self->model->n_classes)
-            return sl_error_set(error, -EINVAL, "threshold: model '%s' has no class '%s'",
-                                self->model->name, t->class_name);
-        values[c] = t->value;
-    }
-    for (guint c = 0; c < self->model->n_classes; c++)
-        values[c] = MIN(values[c], self->floor);
-    return sl_detector_set_thresholds(self->detector, values, self->model->n_classes, error);
+    return &SIGHTLINE_DETECT(element)->trial;
 }
 
-static int apply_masks(SightlineDetect *self, struct sl_error *error)
+const struct sl_served_settings *sightline_detect_get_settings(GstElement *element)
 {
-    g_autofree struct sl_mask *masks = g_new0(struct sl_mask, self->masks->len + 1);
-    for (guint i = 0; i < self->masks->len; i++) {
-        const struct mask *m = &g_array_index(self->masks, struct mask, i);
-        masks[i] = (struct sl_mask){m->count, (const float(*)[2])m->points};
-    }
-    return sl_detector_set_masks(self->detector, masks, self->masks->len, error);
-}
-
-// Decodes a reference picture and gives it to the detector.
-static int use_reference(SightlineDetect *self, const void *bytes, gsize size,
-                         struct sl_error *error)
-{
-    uint32_t width, height;
-    struct sl_picture picture;
-    const struct sl_jpeg_request request = {.pixels = SL_PIXELS_GREY, .scale = 1};
-    int status = sl_jpeg_size(self->jpeg, bytes, size, &width, &height, error);
-    if (status < 0)
-        return status;
-    const gsize needed = (gsize)width * height;
-    if (needed > self->reference_capacity) {
-        self->reference = g_realloc(self->reference, needed);
-        self->reference_capacity = needed;
-    }
-    status = sl_jpeg_decode(self->jpeg, bytes, size, &request, self->reference, width, needed,
-                            &picture, error);
-    return status < 0 ? status : sl_detector_set_reference(self->detector, &picture, error);
-}
-
-static int load_recipe_reference(SightlineDetect *self, struct sl_error *error)
-{
-    g_autofree gchar *bytes = NULL;
-    g_autoptr(GError) problem = NULL;
-    gsize size;
-    if (!self->reference_path || !sl_model_needs_reference(self->model))
-        return 0;
-    if (!g_file_get_contents(self->reference_path, &bytes, &size, &problem))
-        return sl_error_set(error, -ENOENT, "reference: %s", problem->message);
-    const int status = use_reference(self, bytes, size, error);
-    return status < 0 ? sl_error_prefix(error, status, "reference '%s'", self->reference_path) : 0;
+    return &SIGHTLINE_DETECT(element)->settings;
 }
 
 static int load(SightlineDetect *self, struct sl_error *error)
 {
     struct sl_model_source *source = NULL;
+    struct sl_served *served = NULL;
     if (!self->model_path)
         return sl_error_set(error, -EINVAL, "no model is set");
     int status = sl_model_source_directory(self->model_path, &source, error);
     if (status == 0)
-        status = sl_model_load(source, &self->model, error);
+        status = sl_served_new(source, &self->settings, &served, error);
     if (status == 0)
-        status = sl_detector_new(self->model, self->backend, &self->detector, error);
-    if (status == 0)
-        status = apply_thresholds(self, error);
-    if (status == 0)
-        status = apply_masks(self, error);
-    if (status == 0)
-        status = sl_jpeg_new(&self->jpeg, error);
-    if (status == 0)
-        status = load_recipe_reference(self, error);
+        sl_trial_begin(&self->trial, served);
     return status;
-}
-
-static void unload(SightlineDetect *self)
-{
-    g_mutex_lock(&self->lock);
-    sl_detector_free(self->detector);
-    sl_model_unref(self->model);
-    self->detector = NULL;
-    self->model = NULL;
-    g_mutex_unlock(&self->lock);
-    sl_jpeg_free(self->jpeg);
-    self->jpeg = NULL;
-    g_clear_pointer(&self->reference, g_free);
-    self->reference_capacity = 0;
-    self->reference_serial = 0;
-    self->reference_status = 0;
 }
 
 static gboolean start(GstBaseTransform *base)
 {
     SightlineDetect *self = SIGHTLINE_DETECT(base);
     struct sl_error error = {""};
-    g_mutex_lock(&self->lock);
-    const int status = load(self, &error);
-    g_mutex_unlock(&self->lock);
-    if (status == 0)
+    if (load(self, &error) == 0)
         return TRUE;
-    unload(self);
     GST_ELEMENT_ERROR(self, RESOURCE, SETTINGS, ("%s", error.message), (NULL));
     return FALSE;
 }
 
 static gboolean stop(GstBaseTransform *base)
 {
-    unload(SIGHTLINE_DETECT(base));
+    sl_trial_end(&SIGHTLINE_DETECT(base)->trial);
     return TRUE;
 }
 
@@ -281,7 +167,9 @@ static GstCaps *transform_caps(GstBaseTransform *base, GstPadDirection direction
 {
     SightlineDetect *self = SIGHTLINE_DETECT(base);
     g_autoptr(GstCaps) wanted = NULL;
-    const gboolean colour = self->model && self->model->input.channels[0] >= SL_CHANNEL_R;
+    const struct sl_model *model = sl_trial_model(&self->trial);
+    const gboolean colour = model && model->input.channels[0] >= SL_CHANNEL_R;
+    sl_model_unref(model);
     (void)direction;
     wanted = gst_caps_from_string(colour ? GST_VIDEO_CAPS_MAKE(COLOUR_FORMATS)
                                          : GST_VIDEO_CAPS_MAKE(FORMATS));
@@ -292,37 +180,6 @@ static GstCaps *transform_caps(GstBaseTransform *base, GstPadDirection direction
         result = narrowed;
     }
     return result;
-}
-
-static int use_part_reference(SightlineDetect *self, GstBuffer *reference, struct sl_error *error)
-{
-    GstMapInfo map;
-    if (!reference || !gst_buffer_map(reference, &map, GST_MAP_READ))
-        return sl_error_set(error, -EIO, "the part's own cannot be read");
-    const int status = use_reference(self, map.data, map.size, error);
-    gst_buffer_unmap(reference, &map);
-    return status;
-}
-
-// A part may bring its own reference; it is prepared once for as long as it stays the same.
-static int check_reference(SightlineDetect *self, const SightlinePartMeta *part,
-                           struct sl_error *error)
-{
-    const guint serial = part ? part->reference_serial : 0;
-    if (!sl_model_needs_reference(self->model))
-        return 0;
-    if (serial != self->reference_serial) {
-        self->reference_serial = serial;
-        // No part may be judged by the reference of the one before it.
-        sl_detector_clear_reference(self->detector);
-        self->reference_status = serial ? use_part_reference(self, part->reference, error)
-                                        : load_recipe_reference(self, error);
-        if (self->reference_status < 0)
-            g_strlcpy(self->reference_message, error->message, sizeof(self->reference_message));
-    }
-    return self->reference_status < 0 ? sl_error_set(error, self->reference_status, "reference: %s",
-                                                     self->reference_message)
-                                      : 0;
 }
 
 static gboolean view(SightlineDetect *self, GstVideoFrame *frame, struct sl_picture *picture)
@@ -345,12 +202,13 @@ static gint64 deadline_of(SightlineDetect *self, const SightlinePartMeta *part, 
     return begin + (gint64)self->deadline_ms * 1000000;
 }
 
-static void attach(SightlineDetect *self, GstBuffer *buffer, const struct sl_detect_result *result)
+static void attach(const struct sl_model *model, GstBuffer *buffer,
+                   const struct sl_detect_result *result)
 {
     for (guint i = 0; i < result->count; i++) {
         const struct sl_detection *d = &result->detections[i];
         GstVideoRegionOfInterestMeta *roi = gst_buffer_add_video_region_of_interest_meta(
-            buffer, self->model->classes[d->class_id].name, (guint)d->x1, (guint)d->y1,
+            buffer, model->classes[d->class_id].name, (guint)d->x1, (guint)d->y1,
             (guint)(d->x2 - d->x1), (guint)(d->y2 - d->y1));
         gst_video_region_of_interest_meta_add_param(
             roi,
@@ -358,14 +216,14 @@ static void attach(SightlineDetect *self, GstBuffer *buffer, const struct sl_det
     }
 }
 
-static void announce(SightlineDetect *self, const SightlineInspectionMeta *meta,
-                     const SightlinePartMeta *part)
+static void announce(SightlineDetect *self, const struct sl_model *model,
+                     const SightlineInspectionMeta *meta, const SightlinePartMeta *part)
 {
     g_autoptr(GString) found = g_string_new(NULL);
     for (guint i = 0; i < meta->result.count; i++) {
         const struct sl_detection *d = &meta->result.detections[i];
         g_string_append_printf(found, "%s%s %.2f at %.0f,%.0f", i ? "; " : "",
-                               self->model->classes[d->class_id].name, (gdouble)d->score,
+                               model->classes[d->class_id].name, (gdouble)d->score,
                                (gdouble)(d->x1 + d->x2) / 2, (gdouble)(d->y1 + d->y2) / 2);
     }
     gst_element_post_message(
@@ -379,19 +237,23 @@ static void announce(SightlineDetect *self, const SightlineInspectionMeta *meta,
                 G_TYPE_DOUBLE, (gdouble)meta->result.timings.inference_us, NULL)));
 }
 
-static int inspect(SightlineDetect *self, GstBuffer *buffer, SightlineInspectionMeta *meta,
-                   const SightlinePartMeta *part, struct sl_error *error)
+static int inspect(SightlineDetect *self, struct sl_served *served, GstBuffer *buffer,
+                   SightlineInspectionMeta *meta, const SightlinePartMeta *part,
+                   struct sl_error *error)
 {
     GstVideoFrame frame;
     struct sl_picture picture;
-    int status = check_reference(self, part, error);
+    int status = sl_served_reference(served, part ? part->reference_serial : 0,
+                                     part ? part->reference : NULL, error);
     if (status < 0)
         return status;
     if (!gst_video_frame_map(&frame, &self->info, buffer, GST_MAP_READ))
         return sl_error_set(error, -EIO, "cannot map the picture");
     view(self, &frame, &picture);
-    status = sl_detector_run(self->detector, &picture, deadline_of(self, part, meta->arrival_ns),
+    status = sl_detector_run(served->detector, &picture, deadline_of(self, part, meta->arrival_ns),
                              &meta->result, error);
+    if (status == 0)
+        sl_trial_frame_offer(&self->trial, &picture, part, &meta->result);
     gst_video_frame_unmap(&frame);
     return status;
 }
@@ -408,51 +270,36 @@ static GstFlowReturn transform_ip(GstBaseTransform *base, GstBuffer *buffer)
         meta = sightline_buffer_add_inspection_meta(buffer);
         meta->arrival_ns = meta->decoded_ns = g_get_monotonic_time() * 1000;
     }
-    if (meta->status == 0) {
-        meta->status = inspect(self, buffer, meta, part, &error);
+    const gboolean decoded = meta->status == 0;
+    struct sl_served *served = sl_trial_frame_begin(&self->trial);
+    if (decoded) {
+        meta->status = inspect(self, served, buffer, meta, part, &error);
         if (meta->status < 0)
             g_strlcpy(meta->message, error.message, sizeof(meta->message));
     }
     meta->done_ns = g_get_monotonic_time() * 1000;
     if (self->roi_meta)
-        attach(self, buffer, &meta->result);
+        attach(served->model, buffer, &meta->result);
     if (self->messages)
-        announce(self, meta, part);
+        announce(self, served->model, meta, part);
+    sl_trial_frame_end(&self->trial, decoded ? meta->status : 0, meta->message);
     return GST_FLOW_OK;
-}
-
-static void clear_threshold(gpointer data)
-{
-    g_free(((struct threshold *)data)->class_name);
-}
-
-static void clear_mask(gpointer data)
-{
-    g_free(((struct mask *)data)->points);
 }
 
 static void finalize(GObject *object)
 {
     SightlineDetect *self = SIGHTLINE_DETECT(object);
     g_free(self->model_path);
-    g_free(self->backend);
-    g_free(self->reference_path);
-    g_array_unref(self->thresholds);
-    g_array_unref(self->masks);
-    g_mutex_clear(&self->lock);
+    sl_served_settings_clear(&self->settings);
+    sl_trial_clear(&self->trial);
     G_OBJECT_CLASS(sightline_detect_parent_class)->finalize(object);
 }
 
 static void sightline_detect_init(SightlineDetect *self)
 {
-    self->backend = g_strdup("cpu");
+    sl_served_settings_init(&self->settings);
+    sl_trial_init(&self->trial);
     self->roi_meta = self->messages = TRUE;
-    self->floor = 1;
-    self->thresholds = g_array_new(FALSE, FALSE, sizeof(struct threshold));
-    g_array_set_clear_func(self->thresholds, clear_threshold);
-    self->masks = g_array_new(FALSE, FALSE, sizeof(struct mask));
-    g_array_set_clear_func(self->masks, clear_mask);
-    g_mutex_init(&self->lock);
     gst_base_transform_set_in_place(GST_BASE_TRANSFORM(self), TRUE);
 }
 

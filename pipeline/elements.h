@@ -12,6 +12,9 @@
 
 #include <gst/gst.h>
 
+struct sl_served_settings;
+struct sl_trial;
+
 G_BEGIN_DECLS
 
 GType sightline_line_src_get_type(void);
@@ -32,6 +35,10 @@ void sightline_detect_add_mask(GstElement *detect, const gfloat (*points)[2], gu
 // From any thread; FALSE while no model is loaded. The model's reference is the caller's to drop.
 gboolean sightline_detect_get_status(GstElement *detect, struct sl_accel_status *out);
 const struct sl_model *sightline_detect_get_model(GstElement *detect);
+
+// For who changes models while it runs (pipeline/trial.h); both live as long as the element.
+struct sl_trial *sightline_detect_get_trial(GstElement *detect);
+const struct sl_served_settings *sightline_detect_get_settings(GstElement *detect);
 
 G_END_DECLS
 
