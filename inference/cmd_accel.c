@@ -145,7 +145,7 @@ static int test_one(const struct sl_model *model, const char *backend, bool json
     int failed = sl_detector_new(model, backend, &detector, &error);
     double opened = now_ms();
     if (failed == 0)
-        failed = sl_model_selftest(detector, &error);
+        failed = sl_model_selftest(detector, NULL, &error);
     double done = now_ms();
     if (detector)
         sl_detector_status(detector, &status);

@@ -69,18 +69,20 @@ static int read_expected(const struct sl_model *model, const char *name, struct 
     return 0;
 }
 
-static bool agrees(const struct sl_detection *a, const struct sl_detection *b)
+static bool agrees(const struct sl_detection *a, const struct sl_detection *b,
+                   const struct sl_golden_limits *limits)
 {
-    return a->class_id == b->class_id && sl_box_overlap(a, b) >= SL_GOLDEN_OVERLAP &&
-           fabsf(a->score - b->score) <= SL_GOLDEN_SCORE;
+    return a->class_id == b->class_id && sl_box_overlap(a, b) >= limits->overlap &&
+           fabsf(a->score - b->score) <= limits->score;
 }
 
 static const struct sl_detection *missing(const struct sl_detection *of, uint32_t n_of,
-                                          const struct sl_detection *in, uint32_t n_in)
+                                          const struct sl_detection *in, uint32_t n_in,
+                                          const struct sl_golden_limits *limits)
 {
     for (uint32_t i = 0; i < n_of; i++) {
         uint32_t k = 0;
-        while (k < n_in && !agrees(&of[i], &in[k]))
+        while (k < n_in && !agrees(&of[i], &in[k], limits))
             k++;
         if (k == n_in)
             return &of[i];
@@ -89,13 +91,14 @@ static const struct sl_detection *missing(const struct sl_detection *of, uint32_
 }
 
 static int compare(const struct sl_model *model, const char *name, const struct expected *expected,
-                   const struct sl_detect_result *result, struct sl_error *error)
+                   const struct sl_detect_result *result, const struct sl_golden_limits *limits,
+                   struct sl_error *error)
 {
     const struct sl_detection *d =
-        missing(expected->rows, expected->count, result->detections, result->count);
+        missing(expected->rows, expected->count, result->detections, result->count, limits);
     const char *what = "was not found";
     if (!d) {
-        d = missing(result->detections, result->count, expected->rows, expected->count);
+        d = missing(result->detections, result->count, expected->rows, expected->count, limits);
         what = "was not expected";
     }
     if (!d)
@@ -107,7 +110,8 @@ static int compare(const struct sl_model *model, const char *name, const struct 
 
 static int run_golden(struct sl_detector *detector, struct sl_jpeg *jpeg,
                       const struct sl_golden *golden, uint8_t **pixels, struct expected *expected,
-                      struct sl_detect_result *result, struct sl_error *error)
+                      struct sl_detect_result *result, const struct sl_golden_limits *limits,
+                      struct sl_error *error)
 {
     const struct sl_model *model = sl_detector_model(detector);
     const bool grey = model->input.channels[0] == SL_CHANNEL_PICTURE ||
@@ -126,12 +130,14 @@ static int run_golden(struct sl_detector *detector, struct sl_jpeg *jpeg,
     if (status == 0)
         status = sl_detector_run(detector, &picture, SL_NO_DEADLINE, result, error);
     if (status == 0)
-        status = compare(model, golden->picture, expected, result, error);
+        status = compare(model, golden->picture, expected, result, limits, error);
     return status;
 }
 
-int sl_model_selftest(struct sl_detector *detector, struct sl_error *error)
+int sl_model_selftest(struct sl_detector *detector, const struct sl_golden_limits *limits,
+                      struct sl_error *error)
 {
+    const struct sl_golden_limits usual = {SL_GOLDEN_OVERLAP, SL_GOLDEN_SCORE};
     const struct sl_model *model = sl_detector_model(detector);
     struct sl_jpeg *jpeg = NULL;
     uint8_t *pixels = NULL;
@@ -141,7 +147,8 @@ int sl_model_selftest(struct sl_detector *detector, struct sl_error *error)
     if (!expected || !result)
         status = sl_error_set(error, -ENOMEM, "out of memory");
     for (uint32_t i = 0; i < model->n_golden && status == 0; i++)
-        status = run_golden(detector, jpeg, &model->golden[i], &pixels, expected, result, error);
+        status = run_golden(detector, jpeg, &model->golden[i], &pixels, expected, result,
+                            limits ? limits : &usual, error);
     sl_jpeg_free(jpeg);
     free(pixels);
     free(expected);

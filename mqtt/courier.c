@@ -466,7 +466,8 @@ static void pump(struct sl_publisher *p)
     }
     for (size_t i = 0; i < p->n_cameras; i++) {
         if (!send_state(p, &p->cameras[i], SL_STATE_INFO - 1) ||
-            !send_state(p, &p->cameras[i], SL_STATE_HEALTH - 1)) {
+            !send_state(p, &p->cameras[i], SL_STATE_HEALTH - 1) ||
+            !send_state(p, &p->cameras[i], SL_STATE_MODEL - 1)) {
             return;
         }
     }

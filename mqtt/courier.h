@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define COURIER_STATES  3  // enum sl_state_topic
+#define COURIER_STATES  4  // enum sl_state_topic
 #define COURIER_REPLIES 64 // answers that wait for room in the window
 
 struct courier_camera {

@@ -101,7 +101,8 @@ static void make_camera(struct courier_camera *camera, const char *root, const c
     camera->alarm = g_strdup_printf("%s/%s/alarm", root, name);
     camera->reply = g_strdup_printf("%s/%s/reply/", root, name);
     camera->commands = g_strdup_printf("%s/%s/cmd/", root, name);
-    static const char *const states[COURIER_STATES] = {"info", "health", "metrics"};
+    static const char *const states[COURIER_STATES] = {"info", "health", "metrics",
+                                                       "model/state"};
     for (size_t s = 0; s < COURIER_STATES; s++) {
         camera->state[s] = g_strdup_printf("%s/%s/%s", root, name, states[s]);
     }

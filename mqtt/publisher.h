@@ -8,7 +8,7 @@
 // metrics, verdict/last) keep only their newest value and are published again at every connect.
 //
 // Topics are ROOT/CAMERA/… with status (online, offline), info, verdict, verdict/last, defect, gap,
-// alarm, health, metrics, crop/NAME, crop/last, frame; cmd/VERB is answered on reply/VERB, or on the response topic that it brings if
+// alarm, health, metrics, model/state, crop/NAME, crop/last, frame; cmd/VERB is answered on reply/VERB, or on the response topic that it brings if
 // that is below ROOT/CAMERA/reply/. Retained commands are refused without an
 // answer, repeated ones with it, both counted. A connection has one will: with
 // one camera it sets ROOT/CAMERA/status to offline; with several it sets ROOT/CLIENT_ID/status,
@@ -44,7 +44,7 @@ struct sl_publisher_stats {
     char ledger_problem[200];    // why the ledger does not do all it should; empty: it does
 };
 
-enum sl_state_topic { SL_STATE_INFO = 1, SL_STATE_HEALTH, SL_STATE_METRICS };
+enum sl_state_topic { SL_STATE_INFO = 1, SL_STATE_HEALTH, SL_STATE_METRICS, SL_STATE_MODEL };
 
 // Starts the threads; an absent broker is not an error (it keeps trying). Of `config` the broker,
 // the ledger, the cameras' names and metrics_interval_s are used, and copied. `commands` and `ctx`

@@ -27,7 +27,7 @@
 #define SL_CONTROL_VERSION    1u
 #define SL_CONTROL_COMPONENTS 256u
 #define SL_CONTROL_ID         32u
-#define SL_CONTROL_TEXT       256u
+#define SL_CONTROL_TEXT       1024u
 #define SL_CONTROL_SOCKET     "/run/sightline/control.sock"
 
 enum sl_control_verb {

@@ -526,6 +526,18 @@ void sl_camera_get_status(struct sl_camera *camera, struct sl_camera_status *out
     sl_pictures_get_stats(camera->pictures, &out->pictures);
 }
 
+GstElement *sl_camera_detect(struct sl_camera *camera)
+{
+    return camera->detect;
+}
+
+void sl_camera_set_model(struct sl_camera *camera, const char *model)
+{
+    g_mutex_lock(&camera->lock);
+    g_strlcpy(camera->status.model, model, sizeof(camera->status.model));
+    g_mutex_unlock(&camera->lock);
+}
+
 int sl_camera_trigger(struct sl_camera *camera, const gchar *part_id)
 {
     g_mutex_lock(&camera->lock);

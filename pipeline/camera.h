@@ -64,6 +64,10 @@ void sl_camera_free(struct sl_camera *camera); // NULL is fine
 const struct sl_config_camera *sl_camera_config(const struct sl_camera *camera);
 void sl_camera_get_status(struct sl_camera *camera, struct sl_camera_status *out);
 
+// For model updates: the running detector, and the name and version of what serves in it now.
+GstElement *sl_camera_detect(struct sl_camera *camera);
+void sl_camera_set_model(struct sl_camera *camera, const char *model);
+
 // Asks for one part. -EBUSY: one is under way; -ENOTSUP: the camera runs freely.
 int sl_camera_trigger(struct sl_camera *camera, const gchar *part_id);
 

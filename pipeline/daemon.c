@@ -81,7 +81,8 @@ static gchar *make_info(struct sl_daemon *daemon, struct sl_camera *camera)
     g_autofree const char **verbs = g_new0(const char *, daemon_commands_count + 1);
     struct sl_camera_threshold thresholds[SL_MAX_CLASSES];
     for (gsize i = 0, n = 0; i < daemon_commands_count; i++)
-        if (daemon_commands[i].handler != daemon_command_update)
+        if (daemon->update || (daemon_commands[i].handler != daemon_command_update &&
+                               daemon_commands[i].handler != daemon_command_rollback))
             verbs[n++] = daemon_commands[i].verb;
     sl_camera_get_status(camera, status);
     const struct sl_report_camera report = {
@@ -195,9 +196,12 @@ void daemon_replace_cameras(struct sl_daemon *daemon, GPtrArray *old, GPtrArray 
         g_ptr_array_add(daemon->cameras, g_ptr_array_index(made, i));
     g_mutex_unlock(&daemon->change);
     g_ptr_array_set_free_func(made, NULL);
-    for (guint i = 0; i < old->len; i++)
+    for (guint i = 0; i < old->len; i++) {
+        daemon_detach(daemon, g_ptr_array_index(old, i));
         sl_camera_free(g_ptr_array_index(old, i));
+    }
     for (guint i = 0; i < made->len; i++) {
+        daemon_attach(daemon, g_ptr_array_index(made, i));
         daemon_announce(daemon, sl_camera_config(g_ptr_array_index(made, i))->name);
         sl_camera_start(g_ptr_array_index(made, i));
     }
@@ -271,6 +275,7 @@ void sl_daemon_free(struct sl_daemon *daemon)
     if (!daemon)
         return;
     stop_all(daemon);
+    sl_update_free(daemon->update);
     g_ptr_array_unref(daemon->cameras);
     g_ptr_array_unref(daemon->retired);
     g_hash_table_unref(daemon->last_health);

@@ -8,6 +8,10 @@ struct sl_daemon;
 
 // Loads the configuration and starts everything it names.
 struct sl_daemon *sl_daemon_new(const gchar *path, GError **error);
+// Lets the update agent connect at socket `path`, as a member of `group` (NULL: as this user). Once,
+// directly after sl_daemon_new.
+gboolean sl_daemon_listen(struct sl_daemon *daemon, const gchar *path, const gchar *group,
+                          GError **error);
 // Stops within about two seconds, publishing what is queued.
 void sl_daemon_free(struct sl_daemon *daemon);
 

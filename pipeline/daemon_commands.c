@@ -138,17 +138,6 @@ static int command_preview(void *ctx, const char *name, const cJSON *arguments, 
     return 0;
 }
 
-// Models are the update agent's to change; this daemon has none that it could ask.
-int daemon_command_update(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
-                          char *message, size_t size)
-{
-    (void)ctx;
-    (void)arguments;
-    (void)data;
-    g_snprintf(message, size, "camera '%s' has no update agent", name);
-    return -ENOTSUP;
-}
-
 static const struct sl_command_argument threshold_arguments[] = {
     {"class", SL_ARGUMENT_STRING, false, 1, 31},
     {"value", SL_ARGUMENT_NUMBER, true, 0, 1},
@@ -187,6 +176,6 @@ const struct sl_command daemon_commands[] = {
      daemon_command_threshold, true},
     {"recipe", "Change over", recipe_arguments, daemon_command_recipe, true},
     {"update", "Install the update that is ready", no_arguments, daemon_command_update, true},
-    {"rollback", "Back to the model before", no_arguments, daemon_command_update, true},
+    {"rollback", "Back to the model before", no_arguments, daemon_command_rollback, true},
 };
 const gsize daemon_commands_count = G_N_ELEMENTS(daemon_commands);

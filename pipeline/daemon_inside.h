@@ -1,7 +1,7 @@
 // Inside of the daemon: its state, and what its files give each other.
 //
 // daemon.c starts and changes what the configuration names, daemon_commands.c is what the broker's
-// commands do.
+// commands do, daemon_update.c is where the update agent comes in.
 #ifndef SL_PIPELINE_DAEMON_INSIDE_H
 #define SL_PIPELINE_DAEMON_INSIDE_H
 
@@ -9,6 +9,7 @@
 #include "pipeline/alarm.h"
 #include "pipeline/changes.h"
 #include "pipeline/daemon.h"
+#include "pipeline/update.h"
 
 struct sl_daemon {
     gchar *path;
@@ -20,6 +21,7 @@ struct sl_daemon {
     struct sl_changes *changes;   // under `change`
     struct sl_storage storage;    // likewise
     GHashTable *alarms;           // camera name -> struct sl_alarms
+    struct sl_update *update; // NULL: no agent may connect; set once, before anything asks
     gchar *reload_problem;
     GHashTable *last_health; // camera name -> state and reasons, to publish changes at once
     gint64 last_report_us;
@@ -50,10 +52,6 @@ struct sl_camera *daemon_make_camera(struct sl_daemon *daemon,
 void daemon_replace_cameras(struct sl_daemon *daemon, GPtrArray *old, GPtrArray *made);
 void daemon_announce(struct sl_daemon *daemon, const char *camera); // info; any thread
 
-// daemon_commands.c: refuses, while there is no update agent; not among the capabilities.
-int daemon_command_update(void *daemon, const char *camera, const cJSON *arguments, cJSON **data,
-                          char *message, size_t size);
-
 // daemon_recipe.c. FALSE: the camera has no such recipe, *out is the configuration's own.
 gboolean daemon_effective_config(const struct sl_config_camera *config, const gchar *recipe,
                                  struct sl_config_camera *out);
@@ -64,5 +62,14 @@ int daemon_command_recipe(void *daemon, const char *camera, const cJSON *argumen
 // daemon_threshold.c
 int daemon_command_threshold(void *daemon, const char *camera, const cJSON *arguments,
                              cJSON **data, char *message, size_t size);
+
+// Models that the update agent brings: daemon_update.c. Attach and detach on the main thread.
+void daemon_attach(struct sl_daemon *daemon, struct sl_camera *camera);
+void daemon_detach(struct sl_daemon *daemon, struct sl_camera *camera);
+void daemon_model_state(void *ctx, const char *json);
+int daemon_command_update(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
+                          char *message, size_t size);
+int daemon_command_rollback(void *ctx, const char *name, const cJSON *arguments, cJSON **data,
+                            char *message, size_t size);
 
 #endif

@@ -14,16 +14,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, REPORT_MS = 500, KEY_PARTS = 256, KEY_SUMMARY };
+enum { TICK_MS = 100, REPORT_MS = 500, KEY_PARTS = 256, KEY_SUMMARY, KEY_CONTROL, KEY_GROUP };
 
 struct options {
-    const char *config, *summary;
+    const char *config, *summary, *control, *group;
     guint64 parts;
 };
 
 static const struct argp_option rows[] = {
     {"parts", KEY_PARTS, "N", 0, "Stop after N parts", 0},
     {"summary", KEY_SUMMARY, "FILE", 0, "At the end, write a summary as JSON to FILE", 0},
+    {"control", KEY_CONTROL, "PATH", 0, "Let the update agent connect at the socket PATH", 0},
+    {"control-group", KEY_GROUP, "GROUP", 0, "Whose members may (default: this user alone)", 0},
     {0},
 };
 
@@ -37,6 +39,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         o->parts = strtoull(text, &end, 10);
         if (*end || errno || o->parts == 0 || text[0] == '-')
             argp_error(state, "--parts: expected a number above 0, found '%s'", text);
+        return 0;
+    case KEY_CONTROL:
+        o->control = text;
+        return 0;
+    case KEY_GROUP:
+        o->group = text;
         return 0;
     case KEY_SUMMARY:
         o->summary = text;
@@ -157,6 +165,11 @@ int main(int argc, char **argv)
     struct sl_daemon *daemon = sl_daemon_new(o.config, &error);
     if (!daemon) {
         g_warning("%s", error->message);
+        return 1;
+    }
+    if (o.control && !sl_daemon_listen(daemon, o.control, o.group, &error)) {
+        g_warning("%s", error->message);
+        sl_daemon_free(daemon);
         return 1;
     }
     sl_daemon_limit(daemon, o.parts);

@@ -92,7 +92,7 @@ static void the_golden_pictures_agree(void **state)
 {
     struct fixture *f = *state;
     assert_true(f->model->n_golden > 0);
-    if (sl_model_selftest(f->detector, &f->error) != 0)
+    if (sl_model_selftest(f->detector, NULL, &f->error) != 0)
         fail_msg("%s", f->error.message);
 }
 
