@@ -190,6 +190,8 @@ static int recover(struct sl_agent *a)
     drop_pending(&next, next.active == SL_SLOT_NONE ? SL_RESULT_NOTHING_FIT : SL_RESULT_STATE_LOST);
     memcpy(next.active_id, best.id, SL_OTA_ID);
     next.floor = best.floor;
+    next.root_version = best.root_version;
+    memcpy(next.root_hash, best.root_hash, sizeof next.root_hash);
     return adopt(a, &next);
 }
 
@@ -355,6 +357,25 @@ static int on_tick(struct sl_agent *a, enum sl_agent_action *action)
     return 0;
 }
 
+// The one that is left is parked, so that its source cannot bring it back at once.
+static int on_revert(struct sl_agent *a, enum sl_agent_action *action)
+{
+    struct sl_ota_state next = a->state;
+    struct sl_bundle_facts facts;
+    const enum sl_slot_name other = spare_slot(&next);
+    int status = may_run(a, other, &facts);
+    if (status < 0)
+        return status == -EBADMSG ? -ENOENT : status;
+    memcpy(next.parked_id, next.active_id, SL_OTA_ID);
+    memcpy(next.active_id, facts.id, SL_OTA_ID);
+    next.active = (uint8_t)other;
+    next.result = SL_RESULT_REVERTED;
+    status = adopt(a, &next);
+    if (status == 0)
+        *action = SL_ACTION_ROLL_BACK;
+    return status;
+}
+
 // In which phases an event has a meaning, as bits; an offer answers for itself.
 static const unsigned in_place[SL_EVENTS] = {
     [SL_EVENT_OFFER] = ~0u,
@@ -367,6 +388,7 @@ static const unsigned in_place[SL_EVENTS] = {
     [SL_EVENT_CRASHED] =
         1u << SL_PHASE_SELF_TEST | 1u << SL_PHASE_SHADOW | 1u << SL_PHASE_PROBATION,
     [SL_EVENT_TICK] = ~0u,
+    [SL_EVENT_REVERT] = 1u << SL_PHASE_IDLE,
 };
 
 int sl_agent_handle(struct sl_agent *a, const struct sl_agent_event *event,
@@ -394,6 +416,8 @@ int sl_agent_handle(struct sl_agent *a, const struct sl_agent_event *event,
         return end_update(a, SL_RESULT_FAILED, action);
     case SL_EVENT_CRASHED:
         return on_crashed(a, action);
+    case SL_EVENT_REVERT:
+        return on_revert(a, action);
     default:
         return on_tick(a, action);
     }

@@ -53,6 +53,7 @@ enum sl_agent_event_kind {
     SL_EVENT_FAILED,
     SL_EVENT_CRASHED, // somebody saw the process that tried the bundle die
     SL_EVENT_TICK,    // time has passed
+    SL_EVENT_REVERT,  // an operator wants the bundle of the other slot back
     SL_EVENTS
 };
 
@@ -93,7 +94,8 @@ int sl_agent_start(struct sl_agent *agent, const struct sl_agent_ports *ports,
 
 // A negative errno and no action if the event is refused or could not be saved, in which case
 // nothing changed and it may be reported again: -EPERM an offer that is denied, parked, too old or
-// not newer; -EBUSY an offer while another is at hand; -EPROTO an event out of place.
+// not newer; -EBUSY an offer while another is at hand; -EPROTO an event out of place; -ENOENT nothing to
+// go back to.
 int sl_agent_handle(struct sl_agent *agent, const struct sl_agent_event *event,
                     enum sl_agent_action *action);
 

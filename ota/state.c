@@ -40,7 +40,7 @@ const char *sl_result_name(enum sl_result result)
 {
     static const char *const names[SL_RESULTS] = {
         "none",      "committed", "failed",     "crashed",    "timed-out",  "parked",
-        "not-whole", "abandoned", "other-slot", "state-lost", "nothing-fit"};
+        "not-whole", "abandoned", "other-slot", "state-lost", "nothing-fit", "reverted"};
     return (unsigned)result < SL_RESULTS ? names[result] : "unknown";
 }
 

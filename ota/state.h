@@ -38,6 +38,7 @@ enum sl_result {
     SL_RESULT_OTHER_SLOT,  // active slot damaged: the other slot, or the golden one, serves
     SL_RESULT_STATE_LOST,  // no valid record: found by scanning the slots
     SL_RESULT_NOTHING_FIT, // no authentic bundle at or above the floor anywhere: safe mode
+    SL_RESULT_REVERTED,    // an operator went back to the bundle before; the one left is parked
     SL_RESULTS
 };
 

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_RUNS = 200, LEAST_RUNS = 20, RUNS_MS = 2000 };
+enum { MOST_RUNS = 200, LEAST_RUNS = 20, RUNS_MS = 500 };
 
 struct options {
     const char *backend, *must_detect;

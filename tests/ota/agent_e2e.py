@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""sightline-otad with a camera that inspects, from stick to serving, and everything that must not serve.
+
+    agent_e2e.py BUILD
+"""
+
+import pathlib
+import re
+import signal
+import sys
+import unittest
+
+from agent_world import MISSING, Factory, World
+
+BUILD = pathlib.Path(sys.argv.pop()).resolve()
+
+
+def edit(name, pattern, value):
+    def change(folder):
+        path = folder / name
+        text = path.read_text()
+        changed = re.sub(pattern, value, text)
+        assert changed != text, (name, pattern)
+        path.write_text(changed)
+    return change
+
+
+def find_nothing(folder):
+    """Thresholds that nothing reaches, and golden pictures that expect just that."""
+    edit("model.yaml", r"threshold: 0\.48", "threshold: 1.0")(folder)
+    for path in (folder / "golden").glob("*.expect"):
+        path.write_text("\n")
+
+
+class Agent(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.factory = f = Factory(BUILD)
+        cls.addClassCleanup(f.made.cleanup)
+        cls.one, cls.two = f.bundle("one.slb", "1.5"), f.bundle("two.slb", "1.6")
+        cls.old = f.bundle("old.slb", "1.4")
+
+    def world(self, **more):
+        world = World(BUILD, self.factory, more.pop("first", self.one), **more)
+        self.addCleanup(world.__exit__)
+        return world
+
+    def run_camera(self, world, **more):
+        world.camera(**more)
+        world.agent()
+        return world
+
+    def assert_old_serves(self, world, status):
+        self.assertEqual((status["active"]["number"], status["pending"]), ("1.5", None))
+        self.assertIsNone(world.daemon.poll())
+        self.assertIsNone(world.otad.poll())
+
+    def fails(self, bundle, result, words, **more):
+        """A bundle that is fetched and tried in vain; it is not tried again."""
+        world = self.run_camera(self.world(**more), defect_rate=1)
+        world.insert(world.image(bundle))
+        status = world.ends(result)
+        self.assertIn(words, status["reason"])
+        self.assert_old_serves(world, status)
+        self.assertEqual(status["denied"], 1)
+        return world
+
+    def test_bundles_that_are_not_fetched(self):
+        f, world = self.factory, self.run_camera(self.world())
+        world.insert(world.image(f.bundle("hardware.slb", "1.7", hardware="other"), self.old,
+                                 f.bundle("signer.slb", "1.7", chain="other.slr", keys=("o1", "b")),
+                                 f.bundle("few.slb", "1.8", keys=("a",))))
+        for word in ("hardware: made for 'other'", "old: not newer", "root: ", "threshold: "):
+            world.until(lambda: f"refused: {word}" in world.log(), word)
+        status = world.status()
+        self.assertEqual((status["phase"], status["last_result"]), ("idle", "none"))
+        self.assert_old_serves(world, status)
+
+    def test_a_new_bundle_serves_then_a_bad_one_is_refused_then_an_operator_goes_back(self):
+        world = self.run_camera(self.world())
+        world.insert(world.image(self.two))
+        self.assertEqual(world.serves("1.6")["last_result"], "committed")
+        for step in ("fetching", "self-test passed", "shadow passed: 3 frames", "probation passed: 5 frames"):
+            self.assertIn(step, world.log())
+        world.insert(world.image(self.old))
+        world.until(lambda: "refused: old" in world.log(), "the old one is refused")
+        self.assertEqual(world.status()["active"]["number"], "1.6")
+        self.assertEqual(world.ask("rollback")[0], 7)
+        self.assertEqual(world.serves("1.5")["last_result"], "reverted")
+        world.insert(world.image(self.two))
+        world.until(lambda: "refused: old: put aside" in world.log(), "what was left is not taken again")
+
+    def test_the_newest_of_several_serves_in_the_end(self):
+        world = self.run_camera(self.world())
+        world.insert(world.image(self.old, self.factory.bundle("three.slb", "2.1"), self.two))
+        world.serves("2.1")
+
+    def test_damage_on_the_stick(self):
+        world = self.run_camera(self.world())
+        damaged = self.factory.at / "damaged.slb"
+        octets = bytearray(self.two.read_bytes())
+        octets[-5000] ^= 1
+        damaged.write_bytes(octets)
+        world.insert(world.image(damaged))
+        world.until(lambda: "is not what was signed" in world.log(), "damage is seen")
+        self.assertEqual(world.status()["active"]["number"], "1.5")
+        world.insert(world.image(self.two))  # the same bundle, whole
+        world.serves("1.6")
+
+    def test_wrong_tensor_shape(self):
+        model = self.factory.model("shape", edit("model.yaml", "width: 640", "width: 320"))
+        self.fails(self.factory.bundle("shape.slb", "1.7", model), "failed", "")
+
+    def test_golden_pictures_that_differ(self):
+        model = self.factory.model("golden", edit("golden/000000.expect", r"^\S+", "1"))
+        world = self.fails(self.factory.bundle("golden.slb", "1.7", model), "failed", "golden picture")
+        world.insert(world.image(self.factory.at / "golden.slb"))
+        world.until(lambda: "refused: denied" in world.log(), "it is denied")
+
+    def test_too_slow(self):
+        model = self.factory.model("slow")
+        self.fails(self.factory.bundle("slow.slb", "1.7", model, latency_ms=1), "failed", "latency")
+
+    def test_detects_nothing(self):
+        model = self.factory.model("blind", find_nothing)
+        self.fails(self.factory.bundle("blind.slb", "1.7", model, shadow=20), "failed", "it finds none")
+
+    def test_must_detect_set(self):
+        model = self.factory.model("blind-site", find_nothing)
+        site = self.factory.at / "site"
+        site.mkdir()
+        for number in range(2):
+            stem = f"{number:06}"
+            for end in ("test.jpg", "temp.jpg"):
+                (site / f"{stem}_{end}").write_bytes((model / f"golden/{stem}_{end}").read_bytes())
+        truth = (pathlib.Path(__file__).resolve().parents[2] / "deploy/models/pcb/golden/000000.expect").read_text()
+        boxes = [[float(v) for v in line.split()] for line in truth.splitlines() if line.strip()]
+        (site / "000000.txt").write_text("".join(f"{b[0]:.0f} {b[1]:.0f} {b[2]:.0f} {b[3]:.0f} {b[4] + 1:.0f}\n"
+                                                 for b in boxes))
+        (site / "000001.txt").write_text("")
+        self.fails(self.factory.bundle("blind-site.slb", "1.7", model), "failed", "must-detect set", must_detect=site)
+
+    def program(self, world, text):
+        path = world.at / "self-test"
+        path.write_text(f"#!/usr/bin/env python3\nimport os, signal, time\n{text}\n")
+        path.chmod(0o755)
+        world.settings["self_test"] = path
+        return world
+
+    def test_crashes(self):
+        world = self.run_camera(self.program(self.world(), "os.kill(os.getpid(), signal.SIGSEGV)"))
+        world.insert(world.image(self.two))
+        status = world.ends("crashed")
+        self.assertEqual(world.log().count("self-test: the self-test's process was killed by signal 11"), 3)
+        self.assert_old_serves(world, status)
+        self.assertEqual(status["denied"], 1)
+
+    def test_hangs(self):
+        world = self.run_camera(self.program(self.world(self_test_s=1), "time.sleep(1000)"))
+        world.insert(world.image(self.two))
+        self.assert_old_serves(world, world.ends("timed-out"))
+
+    def test_stick_pulled_then_put_in_again(self):
+        large = self.factory.bundle("large.slb", "1.7", self.factory.model("large", large=24 << 20))
+        world = self.run_camera(self.world(slot_mib=32))
+        image = world.image(large)
+        for chunks in (0, 20, 60):
+            reader = world.insert(image)
+            world.until(lambda: world.status()["phase"] != "fetch" or world.status()["fetched"] > chunks, "it fetches")
+            reader.send_signal(signal.SIGKILL)
+            reader.wait()
+            status = world.status()
+            self.assertEqual(status["active"]["number"], "1.5")
+        world.insert(image)
+        world.serves("1.7")
+
+    def test_agent_killed_at_any_step(self):
+        steady = self.factory.bundle("steady.slb", "1.7", shadow=30, probation=30)
+        world = self.run_camera(self.world())
+        image = world.image(steady)
+        world.insert(image)
+        for phase in ("self-test", "shadow", "probation"):
+            world.until(lambda: world.status()["phase"] == phase, phase)
+            world.otad.kill()
+            world.otad.wait()
+            (world.at / "stick.sock").unlink()
+            world.agent()
+        self.assertEqual(world.serves("1.7")["denied"], 0)
+
+    def test_camera_restarted_in_order_during_a_trial(self):
+        steady = self.factory.bundle("orderly.slb", "1.7", shadow=40, probation=5)
+        world = self.run_camera(self.world())
+        world.insert(world.image(steady))
+        world.until(lambda: world.status()["phase"] == "shadow", "shadow")
+        world.daemon.terminate()
+        self.assertEqual(world.daemon.wait(30), 0)
+        self.assertEqual(world.status()["phase"], "shadow")
+        world.camera()
+        self.assertEqual(world.serves("1.7")["denied"], 0)
+
+    def test_camera_that_dies_with_the_new_model_three_times(self):
+        steady = self.factory.bundle("deadly.slb", "1.7", shadow=10000)
+        world = self.run_camera(self.world())
+        world.insert(world.image(steady))
+        for death in range(3):
+            world.until(lambda: world.log().count("shadow: 10000 frames") > death, f"shadow {death}")
+            world.daemon.kill()
+            world.daemon.wait()
+            (world.at / "control.sock").unlink()
+            world.camera()
+        status = world.ends("crashed")
+        self.assertEqual((status["active"]["number"], status["denied"]), ("1.5", 1))
+
+    def test_state_areas_erased(self):
+        world = self.run_camera(self.world())
+        world.insert(world.image(self.two))
+        world.serves("1.6")
+        world.otad.terminate()
+        self.assertEqual(world.otad.wait(30), 0)
+        for area in ("sl-state-0", "sl-state-1"):
+            path = world.slots / area
+            path.write_bytes(bytes(path.stat().st_size))
+        world.agent()
+        status = world.serves("1.6")
+        self.assertEqual((status["degraded"], status["last_result"]), (True, "state-lost"))
+
+    def test_no_slot_is_left(self):
+        world = self.world()
+        for slot in ("sl-model-a", "sl-golden"):
+            with open(world.slots / slot, "r+b") as file:
+                file.write(bytes(4096))
+        world.agent()
+        self.assertIn("SAFE MODE", world.log())
+        self.assertIsNone(world.status()["active"])
+
+    def test_waits_for_an_operator(self):
+        world = self.run_camera(self.world(gate="on-demand"))
+        world.insert(world.image(self.two))
+        world.until(lambda: world.status()["phase"] == "armed", "armed")
+        self.assertEqual(world.status()["active"]["number"], "1.5")
+        world.ask("update")
+        world.serves("1.6")
+
+    def test_memory(self):
+        world = self.run_camera(self.world())
+        world.insert(world.image(self.two))
+        world.serves("1.6")
+        text = pathlib.Path(f"/proc/{world.otad.pid}/status").read_text()
+        peak_mib = int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024
+        print(f"agent: {peak_mib:.1f} MiB resident at most", file=sys.stderr)
+        if "libasan" not in pathlib.Path(f"/proc/{world.otad.pid}/maps").read_text():
+            self.assertLessEqual(peak_mib, 16)
+
+
+if __name__ == "__main__":
+    if MISSING:
+        print("missing:", *MISSING)
+        sys.exit(77)
+    unittest.main()
