@@ -45,7 +45,7 @@ static bool load_slot(struct otad *o, enum sl_slot_name slot, struct sl_control_
     const struct sl_trust trust = otad_trust(o);
     enum sl_refusal refusal = sl_bundle_verify(&o->scratch, &source, &trust, &any, &error);
     if (refusal == SL_ACCEPTED)
-        refusal = sl_bundle_load(&o->scratch, &source, fd, &error);
+        refusal = sl_bundle_load(&o->scratch, &source, NULL, fd, &error);
     if (refusal == SL_ACCEPTED) {
         describe(&o->scratch, m);
         return true;

@@ -150,9 +150,9 @@ static int port_authentic(void *context, enum sl_slot_name slot, struct sl_bundl
     const struct sl_bundle_policy any = {0};
     const struct sl_bundle_source source = {read_slot, &c->slot[slot].device, SLOT, false};
     if (sl_bundle_verify(&bundle, &source, &trust, &any, NULL) != SL_ACCEPTED ||
-        sl_bundle_verify_payload(&bundle, &source, NULL, NULL, NULL) != SL_ACCEPTED ||
-        sl_storage_facts(&bundle, facts, NULL) != SL_ACCEPTED)
+        sl_bundle_verify_payload(&bundle, &source, NULL, NULL, NULL) != SL_ACCEPTED)
         return -EBADMSG;
+    *facts = sl_storage_facts(&bundle);
     return 0;
 }
 
@@ -202,9 +202,9 @@ static int update(struct camera *c, const struct made *m, bool crashes)
     struct part memory = {{c->slot[0].device.ops, m->size}, NULL, m->bytes, 0};
     const struct sl_bundle_policy any = {0};
     const struct sl_bundle_source source = {read_slot, &memory.device, m->size, true};
-    if (sl_bundle_verify(&bundle, &source, &trust, &any, NULL) != SL_ACCEPTED ||
-        sl_storage_facts(&bundle, &event.facts, NULL) != SL_ACCEPTED)
+    if (sl_bundle_verify(&bundle, &source, &trust, &any, NULL) != SL_ACCEPTED)
         return -EBADMSG;
+    event.facts = sl_storage_facts(&bundle);
     for (int i = 0; i < 20; i++) {
         int status = sl_agent_handle(&c->agent, &event, &action);
         if (status == 0 && action == SL_ACTION_FETCH)

@@ -137,9 +137,9 @@ static int update(void)
     const struct sl_bundle_source source = made_source(&made[1]);
     enum sl_agent_action action;
     int status = start(&action);
-    if (status < 0 || sl_bundle_verify(&offered, &source, &trust, &any, &error) != SL_ACCEPTED ||
-        sl_storage_facts(&offered, &event.facts, &error) != SL_ACCEPTED)
+    if (status < 0 || sl_bundle_verify(&offered, &source, &trust, &any, &error) != SL_ACCEPTED)
         return status < 0 ? status : -EIO;
+    event.facts = sl_storage_facts(&offered);
     for (int i = 0; i < 10; i++) {
         status = sl_agent_handle(&agent, &event, &action);
         if (status == 0 && action == SL_ACTION_FETCH &&
