@@ -2,6 +2,7 @@
 #include "inference/workshop/attention.h"
 
 #include "accel/tensor.h"
+#include "inference/workshop/heads.h"
 
 #include <errno.h>
 #include <math.h>
@@ -15,39 +16,6 @@ struct heads {
     uint64_t *seen;          // values per channel
     struct attention *out;
 };
-
-static void add_head(struct heads *h, uint32_t tensor)
-{
-    for (uint32_t i = 0; i < h->count; i++)
-        if (h->tensors[i] == tensor)
-            return;
-    if (h->count < CALIBRATION_TENSORS)
-        h->tensors[h->count++] = tensor;
-}
-
-// Feature maps of convolutions from which an output is reached without another one.
-static int find_heads(struct heads *h, struct sl_error *error)
-{
-    const struct graph *g = h->graph;
-    bool *leads = calloc(g->n_tensors + 1ull, sizeof(*leads));
-    if (!leads)
-        return sl_error_set(error, -ENOMEM, "out of memory");
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        leads[g->outputs[i]] = true;
-    for (uint32_t n = g->n_nodes; n-- > 0;) {
-        const struct sl_node *node = &g->nodes[n];
-        bool any = false;
-        for (uint32_t i = 0; node->op != SL_OP_NONE && i < node->n_outputs; i++)
-            any |= leads[node->outputs[i]];
-        if (any && node->op == SL_OP_CONV && g->tensors[node->outputs[0]].rank == 4)
-            add_head(h, node->outputs[0]);
-        for (uint32_t i = 0; any && node->op != SL_OP_CONV && i < node->n_inputs; i++)
-            if (node->inputs[i] != SL_NO_TENSOR)
-                leads[node->inputs[i]] = true;
-    }
-    free(leads);
-    return 0;
-}
 
 static uint64_t area_of(const struct sl_tensor *t)
 {
@@ -172,7 +140,7 @@ int attention_find(const struct graph *graph, const struct calibration *calibrat
 {
     struct attention a = {.pictures = calibration->count};
     struct heads h = {.graph = graph, .out = &a};
-    int status = find_heads(&h, error);
+    int status = heads_find(graph, h.tensors, &h.count, CALIBRATION_TENSORS, error);
     if (status < 0 || h.count == 0) {
         *out = (struct attention){0};
         return status;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_PICTURES = 8, PROFILE_LIMIT = 16 << 20 };
+enum { LEAST_PICTURES = 8, PROFILE_LIMIT = 16 << 20, USUAL_STEPS = 1500 };
 
 struct options {
     const char *path, *pictures, *out, *contract, *profile;
@@ -34,6 +34,7 @@ enum {
     KEY_NO_REFIT,
     KEY_SPARSE,
     KEY_SPARSITY,
+    KEY_STEPS,
     KEY_PICTURES,
     KEY_CONTRACT
 };
@@ -62,6 +63,10 @@ static const struct argp_option rows[] = {
      0},
     {"sparsity", KEY_SPARSITY, "SHARE", 0,
      "With --sparse: multiply-accumulates whose weight shall be zero, for example 50%", 0},
+    {"steps", KEY_STEPS, "N", 0,
+     "Steps of tuning all layers together towards the whole network's answers, on the calibration "
+     "pictures and without labels (default 1500; 0: refit only)",
+     0},
     {"pictures", KEY_PICTURES, "N", 0,
      "Take N of the pictures, evenly spread (default 64; at least 8)", 0},
     {"contract", KEY_CONTRACT, "FILE", 0, "model.yaml for a network that has none beside it", 0},
@@ -153,6 +158,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_PICTURES:
         o->most = number(state, "--pictures", text, LEAST_PICTURES, 4096);
+        return 0;
+    case KEY_STEPS:
+        o->how.steps = number(state, "--steps", text, 0, 1000000);
         return 0;
     case KEY_NO_REFIT:
         o->how.refit = false;
@@ -253,7 +261,14 @@ static void print_table(const struct result *r)
         printf(", %.0f of %.0f us by the profile (%.1f %%)", p->cost, p->cost_before,
                100 * p->cost / p->cost_before);
     printf("; granules of %u channels; %u pictures\n", p->granule, r->pictures);
-    printf("  outputs: %.1f dB signal to noise; %.1f s\n", (double)p->output_snr_db, r->seconds);
+    printf("  outputs after the refit: %.1f dB signal to noise; %.1f s\n", (double)p->output_snr_db,
+           r->seconds);
+    if (*p->tuned.why)
+        printf("  not tuned: %s\n", p->tuned.why);
+    else if (r->options->how.steps)
+        printf("  tuned in %u steps: loss on held out pictures %.4f, was %.4f%s\n",
+               r->options->how.steps, (double)p->tuned.after, (double)p->tuned.before,
+               p->tuned.done ? "" : "; not better, so left as it was");
 }
 
 static void print_json(const struct result *r)
@@ -270,6 +285,9 @@ static void print_json(const struct result *r)
         cJSON_AddNumberToObject(root, "us", p->cost);
     }
     cJSON_AddNumberToObject(root, "output_snr_db", (double)p->output_snr_db);
+    cJSON_AddBoolToObject(root, "tuned", p->tuned.done);
+    cJSON_AddNumberToObject(root, "held_out_loss_before", (double)p->tuned.before);
+    cJSON_AddNumberToObject(root, "held_out_loss", (double)p->tuned.after);
     cJSON_AddNumberToObject(root, "seconds", r->seconds);
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct prune_layer *l = &p->layers[i];
@@ -406,7 +424,7 @@ int workshop_command_prune(int argc, char **argv)
         "8-bit weights that are zero in whole blocks; `sightline model info` says how many on this "
         "machine.";
     const struct argp argp = {rows, parse, "MODEL", doc, NULL, NULL, NULL};
-    struct options o = {.how = {.refit = true}};
+    struct options o = {.how = {.refit = true, .steps = USUAL_STEPS}};
     struct sl_error error = {""};
     struct network network = {0};
     struct progress progress;

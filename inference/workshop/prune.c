@@ -101,6 +101,13 @@ int prune_network(struct network *network, const struct calibration *calibration
         status = prune_refit(&plan, &refitted, error);
     if (status == 0) {
         status = prune_cut(&plan, &refitted, &smaller, error);
+        const struct tune_options tuning = {options->steps, options->progress, options->ctx};
+        if (status == 0 && tuning.steps > 0) {
+            status = tune_network(plan.graph, &smaller, calibration, &plan.attention, &tuning,
+                                  &report.tuned, error);
+            if (status < 0)
+                graph_free(&smaller);
+        }
         if (status == 0) {
             finish_report(&plan);
             channels_free(&plan.channels);

@@ -12,12 +12,14 @@
 //      met;
 //   4. the layers that remain are refitted by least squares on the calibration pictures, one after
 //      the other in execution order, each with the inputs that the smaller network gives it and the
-//      outputs of the whole one as its aim. Below a ReLU only the positive side has to be met.
+//      outputs of the whole one as its aim. Below a ReLU only the positive side has to be met;
+//   5. all layers are tuned together towards the whole network's answers (tune.h).
 #ifndef SL_INFERENCE_WORKSHOP_PRUNE_H
 #define SL_INFERENCE_WORKSHOP_PRUNE_H
 
 #include "inference/workshop/calibration.h"
 #include "inference/workshop/network.h"
+#include "inference/workshop/tune.h"
 
 #include <stdbool.h>
 
@@ -36,6 +38,7 @@ struct prune_options {
     uint32_t granule; // channels that go together; 0: as many as this machine's kernels take
     enum prune_importance importance;
     bool refit;
+    uint32_t steps;                 // of tuning all layers together after the refit; 0: none
     const struct prune_time *times; // the cost; NULL: multiply-accumulates
     uint32_t n_times;
     workshop_progress progress; // may be NULL
@@ -54,7 +57,8 @@ struct prune_report {
     uint32_t n_layers, granule;
     struct prune_layer *layers;
     double cost, cost_before;
-    float output_snr_db; // of the network's outputs together
+    float output_snr_db; // of the network's outputs together, after the refit
+    struct tune_report tuned;
 };
 
 // Rewrites network->graph. -ENOTSUP if it holds integers or nothing can be pruned; -ERANGE if the

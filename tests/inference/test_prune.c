@@ -1,6 +1,8 @@
 // Pruning on a network made by hand that has all that couples channels: a residual sum, slices, a
 // depthwise layer, a concatenation, a channel shuffle, a constant per channel.
+#include "inference/workshop/heads.h"
 #include "inference/workshop/prune_impl.h"
+#include "inference/workshop/tape.h"
 
 #include "accel/tensor.h"
 #include "inference/random.h"
@@ -317,6 +319,142 @@ static void refuses_batches(void **state)
     assert_non_null(strstr(f->error.message, "batches of 2"));
 }
 
+// --- the tape
+
+// Pooling, enlarging, slices of pixels and an activation that is smooth.
+static void build_other(struct fixture *f)
+{
+    const int64_t half = SIDE / 2;
+    graph_free(&f->graph);
+    graph_init(&f->graph, 1 << 26);
+    const uint32_t x = add_map(f, "x", 3);
+    assert_int_equal(graph_add_input(&f->graph, x, &f->error), 0);
+    const uint32_t stem = add_conv(f, "stem", x, 3, CHANNELS, 3, false, false);
+    f->graph.nodes[0].activation.kind = SL_UNARY_SILU;
+    const uint32_t most = add_tensor(f, "most", 4, (int64_t[]){1, CHANNELS, half, half}, false);
+    const uint32_t mean = add_tensor(f, "mean", 4, (int64_t[]){1, CHANNELS, half, half}, false);
+    const uint32_t odd = add_tensor(f, "odd", 4, (int64_t[]){1, CHANNELS, half, half}, false);
+    struct sl_node pool = {.op = SL_OP_MAX_POOL};
+    pool.attrs.pool =
+        (struct sl_pool_attrs){.kernel = {2, 2}, .stride = {2, 2}, .dilation = {1, 1}};
+    add_node(f, pool, "most", most, &stem, 1);
+    pool.op = SL_OP_AVERAGE_POOL;
+    pool.attrs.pool = (struct sl_pool_attrs){
+        .kernel = {3, 3}, .stride = {2, 2}, .dilation = {1, 1}, .pad = {1, 1, 0, 0}};
+    add_node(f, pool, "mean", mean, &stem, 1);
+    struct sl_node cut = {.op = SL_OP_SLICE};
+    cut.attrs.slice = (struct sl_slice_attrs){.start = {0, 0, 1, 0}, .step = {1, 1, 2, 2}};
+    add_node(f, cut, "odd", odd, &stem, 1);
+    const uint32_t sum = add_tensor(f, "both", 4, (int64_t[]){1, CHANNELS, half, half}, false);
+    struct sl_node add = {.op = SL_OP_BINARY}, mul = {.op = SL_OP_BINARY};
+    add.attrs.binary = SL_BINARY_ADD;
+    mul.attrs.binary = SL_BINARY_MUL;
+    add_node(f, add, "both", sum, (uint32_t[]){most, mean}, 2);
+    const uint32_t product =
+        add_tensor(f, "product", 4, (int64_t[]){1, CHANNELS, half, half}, false);
+    add_node(f, mul, "product", product, (uint32_t[]){sum, odd}, 2);
+    struct sl_node wider = {.op = SL_OP_RESIZE};
+    wider.attrs.resize = (struct sl_resize_attrs){.mode = SL_RESIZE_NEAREST,
+                                                  .coordinates = SL_RESIZE_ASYMMETRIC,
+                                                  .rounding = SL_RESIZE_FLOOR,
+                                                  .scale = {1, 1, 2, 2}};
+    const uint32_t wide = add_map(f, "wide", CHANNELS);
+    add_node(f, wider, "wide", wide, &product, 1);
+    const uint32_t head = add_conv(f, "head", wide, CHANNELS, 2, 1, false, false);
+    assert_int_equal(graph_add_output(&f->graph, head, &f->error), 0);
+}
+
+static void set_layers(struct tape *tape)
+{
+    for (uint32_t i = 0; i < tape->n_layers; i++) {
+        struct tape_layer *l = &tape->layers[i];
+        const struct sl_node *node = &tape->graph->nodes[l->node];
+        l->weights = (float *)(uintptr_t)tape->graph->tensors[node->inputs[1]].data;
+        l->biases = (float *)(uintptr_t)tape->graph->tensors[node->inputs[2]].data;
+    }
+}
+
+// A loss: the head's values, each times a number of its own.
+static double loss_of(struct tape *tape, uint32_t head)
+{
+    double sum = 0;
+    tape_forward(tape);
+    for (int i = 0; i < 2 * SIDE * SIDE; i++)
+        sum += (double)(tape->maps[head].value[i] * sinf((float)i));
+    return sum;
+}
+
+static void check_derivatives(struct tape *tape, uint32_t head, float *at, float found)
+{
+    const float before = *at, h = 2e-2f * fmaxf(0.1f, fabsf(before));
+    *at = before + h;
+    const double more = loss_of(tape, head);
+    *at = before - h;
+    const double less = loss_of(tape, head);
+    *at = before;
+    const double slope = (more - less) / (2 * (double)h);
+    assert_true(fabs(slope - (double)found) < 0.03 * fabs(slope) + 0.3);
+}
+
+static void check_tape(struct fixture *f)
+{
+    struct tape tape;
+    struct outputs want;
+    uint32_t heads[4], count;
+    assert_int_equal(heads_find(&f->graph, heads, &count, 4, &f->error), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(heads[0], f->graph.outputs[0]);
+    if (tape_open(&f->graph, heads, count, SIDE, SIDE, true, &tape, &f->error) < 0)
+        fail_msg("%s", f->error.message);
+    set_layers(&tape);
+    run(f, &f->graph, &want);
+    for (int p = 0; p < PICTURES; p++) {
+        memcpy(tape.maps[f->graph.inputs[0]].value, f->calibration.inputs[p],
+               f->calibration.elements * sizeof(float));
+        tape_forward(&tape);
+        for (int i = 0; i < 2 * SIDE * SIDE; i++)
+            assert_true(fabsf(tape.maps[heads[0]].value[i] - want.values[p][i]) <
+                        1e-3f * fmaxf(1, fabsf(want.values[p][i])));
+    }
+    tape_clear_grads(&tape);
+    for (int i = 0; i < 2 * SIDE * SIDE; i++)
+        tape.maps[heads[0]].grad[i] = sinf((float)i);
+    tape_backward(&tape);
+    for (uint32_t l = 0; l < tape.n_layers; l++) {
+        struct tape_layer *layer = &tape.layers[l];
+        check_derivatives(&tape, heads[0], &layer->biases[0], layer->bias_grads[0]);
+        for (uint64_t k = 0; k < layer->n_weights; k += 7)
+            check_derivatives(&tape, heads[0], &layer->weights[k], layer->weight_grads[k]);
+    }
+    tape_close(&tape);
+}
+
+static void derives_what_it_computes(void **state)
+{
+    struct fixture *f = *state;
+    // Bends of ReLU make differences and derivatives differ: without it for this.
+    for (uint32_t n = 0; n < f->graph.n_nodes; n++)
+        if (f->graph.nodes[n].activation.kind == SL_UNARY_RELU)
+            f->graph.nodes[n].activation.kind = SL_UNARY_SILU;
+    check_tape(f);
+    build_other(f);
+    check_tape(f);
+}
+
+static void names_what_it_cannot_derive(void **state)
+{
+    struct fixture *f = *state;
+    struct tape tape;
+    uint32_t heads[4], count;
+    assert_int_equal(heads_find(&f->graph, heads, &count, 4, &f->error), 0);
+    for (uint32_t n = 0; n < f->graph.n_nodes; n++)
+        if (!strcmp(f->graph.nodes[n].name, "sum"))
+            f->graph.nodes[n].attrs.binary = SL_BINARY_POW;
+    assert_int_equal(tape_open(&f->graph, heads, count, SIDE, SIDE, true, &tape, &f->error),
+                     -ENOTSUP);
+    assert_non_null(strstr(f->error.message, "'sum'"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +463,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(finds_what_can_be_made_up_for, begin, end),
         cmocka_unit_test_setup_teardown(refuses_what_cannot_be_reached, begin, end),
         cmocka_unit_test_setup_teardown(refuses_batches, begin, end),
+        cmocka_unit_test_setup_teardown(derives_what_it_computes, begin, end),
+        cmocka_unit_test_setup_teardown(names_what_it_cannot_derive, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
