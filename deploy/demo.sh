@@ -7,13 +7,15 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 usage() {
     cat <<'TEXT'
 usage: deploy/demo.sh [--parts N] [--pictures DIR] [--rate R] [--port P] [--web-port P]
-                      [--json] [--no-install]
+                      [--update] [--json] [--no-install]
   --parts N       stop after N parts (default: until Ctrl-C; with --pictures: every picture once)
   --pictures DIR  inspect the pictures of a directory (NAME_test.jpg with NAME_temp.jpg and NAME.txt)
                   instead of the simulated line
   --rate R        parts per second (default 10)
   --port P        the broker's port (default: a free one)
   --web-port P    the dashboard's port (default: a free one)
+  --update        while boards are inspected, a stick brings a new signed model, which is tried and
+                  swapped in, and then one that must be refused (needs dosfstools and mtools)
   --json          progress on standard error, one JSON object as the last line of standard output
   --no-install    do not install Debian packages
 TEXT
@@ -28,7 +30,7 @@ is_number() {
     [[ $1 =~ ^[1-9][0-9]{0,8}$ ]]
 }
 
-parts=0 pictures= rate=10 port= web_port= json=no install=yes
+parts=0 pictures= rate=10 port= web_port= json=no install=yes update=no
 while [ $# -gt 0 ]; do
     case $1 in
     --parts | --pictures | --rate | --port | --web-port)
@@ -39,6 +41,7 @@ while [ $# -gt 0 ]; do
         ;;
     --json) json=yes ;;
     --no-install) install=no ;;
+    --update) update=yes ;;
     --help) usage; exit 0 ;;
     *) echo "demo.sh: unknown option '$1'" >&2; usage >&2; exit 2 ;;
     esac
@@ -56,9 +59,9 @@ done
 if [ "$json" = yes ]; then exec 3>&2; else exec 3>&1; fi
 
 work=$(mktemp -d)
-daemon= broker= watch=
+daemon= broker= watch= agent= readers= updater=
 stop() {
-    for process in $watch $daemon $broker; do
+    for process in $updater $watch $readers $agent $daemon $broker; do
         kill "$process" 2>/dev/null || true
     done
     wait 2>/dev/null || true
@@ -127,6 +130,79 @@ cameras:
 YAML
 }
 
+# --- model update -------------------------------------------------------------------------------
+
+bundle() {
+    (cd "$work/keys" && "$here/build/sightline-bundle" "$@") >>"$work/bundle.log" 2>&1 || { cat "$work/bundle.log" >&2; fail "sightline bundle $1"; }
+}
+
+# Keys, a first bundle in the slots, a newer one, and one that somebody changed on its way.
+prepare_update() {
+    local tool
+    for tool in mkfs.vfat mcopy; do
+        command -v "$tool" >/dev/null || fail "--update needs $tool (Debian packages dosfstools and mtools)"
+    done
+    mkdir -p "$work/keys" "$work/slots"
+    bundle keygen root-1 root-2 release-1 release-2
+    bundle rotate -o root.slr --root-key=root-1.pub --root-key=root-2.pub --release-key=release-1.pub \
+        --release-key=release-2.pub --release-threshold=2 -k root-1 -k root-2
+    cp -r "$here/deploy/models/pcb" "$work/new-model"
+    sed -i 's/^version: .*/version: "2.0.0"/' "$work/new-model/model.yaml"
+    bundle create -n 1.1 -h demo -c root.slr -o first.slb -k release-1 -k release-2 "$here/deploy/models/pcb"
+    bundle create -n 1.2 -h demo -c root.slr -o new.slb --shadow=20 --probation=50 -k release-1 -k release-2 "$work/new-model"
+    bundle create -n 1.3 -h demo -c root.slr -o bad.slb -k release-1 "$work/new-model"
+    "$here/build/sightline-slot" provision --size 8 -r "$work/keys/root.slr" "$work/slots" "$work/keys/first.slb" >&3
+    cat >"$work/ota.yaml" <<YAML
+schema: 1
+storage: $work/slots
+control: $work/control.sock
+agent: $work/agent.sock
+stick: $work/stick.sock
+audit: $work/audit
+hardware: demo
+root: $work/keys/root.slr
+self_test: $here/build/sightline-selftest
+YAML
+}
+
+# A stick is a file here; its reader is the one that a real stick gets.
+insert_stick() {
+    local image=$work/stick-$1
+    truncate -s 48M "$image"
+    mkfs.vfat -F 32 "$image" >/dev/null
+    mmd -i "$image" ::SIGHTLINE
+    mcopy -i "$image" "$work/keys/$1.slb" ::SIGHTLINE/
+    chmod 644 "$image"
+    "$here/build/sightline-stick" --connect "$work/stick.sock" "$image" 2>>"$work/agent.log" &
+    readers+=" $!"
+}
+
+wait_for() {
+    for _ in $(seq 1200); do
+        if grep -q "$1" "$work/agent.log"; then return; fi
+        if ! kill -0 "$daemon" 2>/dev/null; then return; fi
+        sleep 0.1
+    done
+}
+
+# Runs beside the inspection.
+run_update() {
+    trap 'kill $agent $readers 2>/dev/null' EXIT
+    trap 'exit 0' TERM
+    "$here/build/sightline-otad" "$work/ota.yaml" 2>"$work/agent.log" &
+    agent=$!
+    sleep 3
+    echo "--- A stick with a new model is put in ---" >&3
+    insert_stick new
+    wait_for "ended: "
+    echo "--- A stick with a model that one of two keys signed is put in ---" >&3
+    insert_stick bad
+    wait_for "refused: "
+    { echo "--- What the update agent logged ---"; "$here/build/sightline-slot" audit "$work/audit"; } >&3
+    kill "$agent" 2>/dev/null || true
+    wait 2>/dev/null || true
+}
+
 build
 PATH=$PATH:/usr/sbin
 start_broker
@@ -138,6 +214,7 @@ TEXT
 
 summary=$work/summary.json
 options=(--summary "$summary")
+[ "$update" = no ] || { prepare_update; options+=(--control "$work/control.sock"); }
 [ "$parts" = 0 ] || options+=(--parts "$parts")
 "$here/build/sightlined" "$work/camera.yaml" "${options[@]}" >"$work/daemon.out" 2>"$work/daemon.log" &
 daemon=$!
@@ -147,10 +224,12 @@ trap 'kill -TERM "$daemon" 2>/dev/null || true' INT
 "$here/build/sightline" watch --port "$port" --username viewer \
     --password-file "$work/broker/passwords/viewer" >&3 &
 watch=$!
+if [ "$update" = yes ]; then run_update & updater=$!; fi
 status=0
 while kill -0 "$daemon" 2>/dev/null; do
     wait "$daemon" && status=0 || status=$?
 done
+[ -z "$updater" ] || wait "$updater" || true
 kill "$watch" 2>/dev/null || true
 wait "$watch" 2>/dev/null || true
 watch=

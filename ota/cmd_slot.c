@@ -1,6 +1,7 @@
 // `sightline slot`: prepares a camera's storage and says what is in it.
 #include "ota/bundle/encryption.h"
 #include "ota/bundle/key_file.h"
+#include "ota/cmd_slot.h"
 #include "ota/storage.h"
 
 #include <argp.h>
@@ -377,6 +378,10 @@ static int usage(FILE *out, int status)
     fprintf(out, "Usage: sightline slot ACTION [OPTION...]\n\n"
                  "  status     Show the state and what is in each slot\n"
                  "  provision  Write the first bundle and the first state\n"
+                 "  state      Ask the running agent what it does\n"
+                 "  update     Let what is armed be tried\n"
+                 "  rollback   Go back to the bundle before\n"
+                 "  audit      Print and check the agent's log\n"
                  "\n`sightline slot ACTION --help` tells more. Exit status: 0 done, 1 failed or "
                  "refused, 2 usage.\n");
     return status;
@@ -389,15 +394,22 @@ int main(int argc, char **argv)
         return usage(stderr, 2);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
         return usage(stdout, 0);
-    const bool provision = !strcmp(argv[1], "provision");
-    if (!provision && strcmp(argv[1], "status") != 0) {
-        fprintf(stderr, "sightline slot: there is no action '%.40s'\n", argv[1]);
-        return usage(stderr, 2);
-    }
+    const char *action = argv[1];
     argp_err_exit_status = 2;
     if (sodium_init() < 0)
         return fail("libsodium does not start");
-    snprintf(name, sizeof(name), "sightline slot %s", provision ? "provision" : "status");
+    snprintf(name, sizeof(name), "sightline slot %.40s", action);
     argv[1] = name;
-    return provision ? provision_command(argc - 1, argv + 1) : status_command(argc - 1, argv + 1);
+    if (!strcmp(action, "status"))
+        return status_command(argc - 1, argv + 1);
+    if (!strcmp(action, "provision"))
+        return provision_command(argc - 1, argv + 1);
+    if (!strcmp(action, "audit"))
+        return slot_audit_command(argc - 1, argv + 1);
+    if (!strcmp(action, "state"))
+        return slot_agent_command("status", argc - 1, argv + 1);
+    if (!strcmp(action, "update") || !strcmp(action, "rollback"))
+        return slot_agent_command(action, argc - 1, argv + 1);
+    fprintf(stderr, "sightline slot: there is no action '%.40s'\n", action);
+    return usage(stderr, 2);
 }

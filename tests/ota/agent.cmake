@@ -2,3 +2,14 @@
 add_test(NAME ota/agent_e2e COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/agent_e2e.py
     ${PROJECT_BINARY_DIR})
 set_tests_properties(ota/agent_e2e PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
+
+sl_add_test(ota/test_control LIBRARIES sl_control)
+sl_add_test(ota/test_audit LIBRARIES sl_audit)
+
+# No frame is lost while models change places; 10,000 frames: --frames 10000 --rate 30 --every 500.
+sl_add_program(ota/swap-under-load LIBRARIES sl_camera)
+add_test(NAME ota/swap-under-load COMMAND tests_ota_swap-under-load)
+add_test(NAME ota/stick_to_serving COMMAND Python3::Interpreter
+    ${CMAKE_CURRENT_SOURCE_DIR}/stick_to_serving.py --mib 16 ${PROJECT_BINARY_DIR})
+set_tests_properties(ota/swap-under-load PROPERTIES LABELS threads)
+set_tests_properties(ota/stick_to_serving PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)

@@ -7,6 +7,7 @@
 import pathlib
 import re
 import signal
+import subprocess
 import sys
 import unittest
 
@@ -89,6 +90,19 @@ class Agent(unittest.TestCase):
         self.assertEqual(world.serves("1.5")["last_result"], "reverted")
         world.insert(world.image(self.two))
         world.until(lambda: "refused: old: put aside" in world.log(), "what was left is not taken again")
+        self.check_audit(world)
+
+    def check_audit(self, world):
+        def audit():
+            return subprocess.run([BUILD / "sightline-slot", "audit", world.at / "audit"], capture_output=True, text=True)
+        told = audit()
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertIn("ended: committed", told.stdout)
+        self.assertIn("the chain holds", told.stdout)
+        with open(world.at / "audit", "r+b") as file:
+            file.seek(512 + 100)
+            file.write(b"?")
+        self.assertEqual(audit().returncode, 1)
 
     def test_the_newest_of_several_serves_in_the_end(self):
         world = self.run_camera(self.world())
