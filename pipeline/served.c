@@ -59,9 +59,9 @@ void sl_served_settings_mask(struct sl_served_settings *settings, const gfloat (
 
 static int apply_thresholds(struct sl_served *s, struct sl_error *error)
 {
-    gfloat values[SL_MAX_CLASSES];
+    gfloat values[SL_MAX_CLASSES], *thresholds = s->thresholds;
     for (guint c = 0; c < s->model->n_classes; c++)
-        values[c] = s->model->classes[c].threshold;
+        thresholds[c] = s->model->classes[c].threshold;
     for (guint i = 0; i < s->settings->thresholds->len; i++) {
         const struct threshold *t = &g_array_index(s->settings->thresholds, struct threshold, i);
         guint c = 0;
@@ -70,11 +70,16 @@ static int apply_thresholds(struct sl_served *s, struct sl_error *error)
         if (c == s->model->n_classes)
             return sl_error_set(error, -EINVAL, "threshold: model '%s' has no class '%s'",
                                 s->model->name, t->class_name);
-        values[c] = t->value;
+        thresholds[c] = t->value;
     }
     for (guint c = 0; c < s->model->n_classes; c++)
-        values[c] = MIN(values[c], s->settings->floor);
+        values[c] = MIN(thresholds[c], s->settings->floor);
     return sl_detector_set_thresholds(s->detector, values, s->model->n_classes, error);
+}
+
+gboolean sl_served_counts(const struct sl_served *served, const struct sl_detection *detection)
+{
+    return detection->score >= served->thresholds[detection->class_id];
 }
 
 static int apply_masks(struct sl_served *s, struct sl_error *error)
@@ -88,8 +93,7 @@ static int apply_masks(struct sl_served *s, struct sl_error *error)
 }
 
 // Decodes a reference picture and gives it to the detector.
-static int use_reference(struct sl_served *s, const void *bytes, gsize size,
-                         struct sl_error *error)
+static int use_reference(struct sl_served *s, const void *bytes, gsize size, struct sl_error *error)
 {
     uint32_t width, height;
     struct sl_picture picture;
@@ -102,8 +106,8 @@ static int use_reference(struct sl_served *s, const void *bytes, gsize size,
         s->reference = g_realloc(s->reference, needed);
         s->reference_capacity = needed;
     }
-    status = sl_jpeg_decode(s->jpeg, bytes, size, &request, s->reference, width, needed,
-                            &picture, error);
+    status = sl_jpeg_decode(s->jpeg, bytes, size, &request, s->reference, width, needed, &picture,
+                            error);
     return status < 0 ? status : sl_detector_set_reference(s->detector, &picture, error);
 }
 
@@ -117,7 +121,9 @@ static int load_recipe_reference(struct sl_served *s, struct sl_error *error)
     if (!g_file_get_contents(s->settings->reference_path, &bytes, &size, &problem))
         return sl_error_set(error, -ENOENT, "reference: %s", problem->message);
     const int status = use_reference(s, bytes, size, error);
-    return status < 0 ? sl_error_prefix(error, status, "reference '%s'", s->settings->reference_path) : 0;
+    return status < 0
+               ? sl_error_prefix(error, status, "reference '%s'", s->settings->reference_path)
+               : 0;
 }
 
 static int prepare(struct sl_served *s, struct sl_error *error)

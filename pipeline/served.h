@@ -10,7 +10,8 @@
 
 // What a camera asks of whichever model serves. Owns its contents.
 struct sl_served_settings {
-    gchar *backend, *reference_path; // reference_path NULL: parts bring their own, or none is needed
+    gchar *backend,
+        *reference_path; // reference_path NULL: parts bring their own, or none is needed
     GArray *thresholds, *masks;
     gfloat floor; // detections are reported from here on where their threshold is higher; 1: never
 };
@@ -27,6 +28,7 @@ struct sl_served {
     const struct sl_served_settings *settings;
     const struct sl_model *model;
     struct sl_detector *detector;
+    gfloat thresholds[SL_MAX_CLASSES]; // of its classes: the camera's, or else the model's own
     struct sl_jpeg *jpeg;
     guint8 *reference; // decoded
     gsize reference_capacity;
@@ -45,6 +47,9 @@ void sl_served_free(struct sl_served *served); // NULL is fine
 // order, because verdicts name them, and the same kind of picture. -EINVAL says what differs.
 int sl_served_fits(const struct sl_served *now, const struct sl_served *next,
                    struct sl_error *error);
+
+// Whether the detection counts, or only lies above the settings' floor.
+gboolean sl_served_counts(const struct sl_served *served, const struct sl_detection *detection);
 
 // Sees to it that the reference is that of part `serial` (0: the recipe's). A part may bring its
 // own; it is prepared once for as long as it stays the same. `reference` is its JPEG picture.

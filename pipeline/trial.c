@@ -141,23 +141,37 @@ void sl_trial_frame_end(struct sl_trial *trial, int status, const char *message)
 
 // --- the shadow's thread ------------------------------------------------------------------------
 
-static gboolean seen_in(const struct sl_detection *d, const struct sl_detect_result *in,
-                        gfloat overlap)
+// What one of two models found on a picture.
+struct finding {
+    const struct sl_served *served;
+    const struct sl_detect_result *result;
+};
+
+static guint defects(const struct finding *f)
 {
-    for (guint i = 0; i < in->count; i++)
-        if (in->detections[i].class_id == d->class_id &&
-            sl_box_overlap(d, &in->detections[i]) >= overlap)
+    guint count = 0;
+    for (guint i = 0; i < f->result->count; i++)
+        count += sl_served_counts(f->served, &f->result->detections[i]) ? 1 : 0;
+    return count;
+}
+
+static gboolean seen_in(const struct sl_detection *d, const struct finding *f, gfloat overlap)
+{
+    const struct sl_detection *all = f->result->detections;
+    for (guint i = 0; i < f->result->count; i++)
+        if (all[i].class_id == d->class_id && sl_served_counts(f->served, &all[i]) &&
+            sl_box_overlap(d, &all[i]) >= overlap)
             return TRUE;
     return FALSE;
 }
 
-static gboolean same(const struct sl_detect_result *a, const struct sl_detect_result *b,
-                     gfloat overlap)
+static gboolean same(const struct finding *a, const struct finding *b, gfloat overlap)
 {
-    if (a->count != b->count)
+    if (defects(a) != defects(b))
         return FALSE;
-    for (guint i = 0; i < a->count; i++)
-        if (!seen_in(&a->detections[i], b, overlap))
+    for (guint i = 0; i < a->result->count; i++)
+        if (sl_served_counts(a->served, &a->result->detections[i]) &&
+            !seen_in(&a->result->detections[i], b, overlap))
             return FALSE;
     return TRUE;
 }
@@ -166,8 +180,8 @@ static gboolean same(const struct sl_detect_result *a, const struct sl_detect_re
 static int run_shadow(struct sl_trial *trial, struct sl_detect_result *found,
                       struct sl_error *error)
 {
-    const int status = sl_served_reference(trial->other, trial->reference_serial, trial->reference,
-                                           error);
+    const int status =
+        sl_served_reference(trial->other, trial->reference_serial, trial->reference, error);
     return status < 0 ? status
                       : sl_detector_run(trial->other->detector, &trial->picture, SL_NO_DEADLINE,
                                         found, error);
@@ -178,9 +192,10 @@ static void compare(struct sl_trial *trial, int status, const struct sl_detect_r
 {
     struct sl_trial_report *r = &trial->report;
     count(r, status, message);
-    r->different += !same(&trial->result, found, trial->overlap);
-    r->old_defects += trial->result.count;
-    r->new_defects += found->count;
+    const struct finding before = {trial->serving, &trial->result}, now = {trial->other, found};
+    r->different += !same(&before, &now, trial->overlap);
+    r->old_defects += defects(&before);
+    r->new_defects += defects(&now);
 }
 
 static gpointer shadow(gpointer data)

@@ -21,8 +21,8 @@ TOOL = BUILD / "sightline"
 SKIPPED = 77
 VERBS = ["accel", "run", "watch", "status", "check", "eval", "ledger", "bench", "model", "bundle", "slot", "simulate"]
 ACTIONS = {"bundle": ["keygen", "rotate", "create", "sign", "verify", "show", "catalog", "order", "seed"],
-           "model": ["info", "prune", "quantize", "report"],
-           "slot": ["status", "provision"]}
+           "model": ["convert", "info", "prune", "quantize", "report"],
+           "slot": ["audit", "provision", "rollback", "state", "status", "update"]}
 CONFIG = """schema: 1
 cameras:
   - name: cam1
