@@ -1,6 +1,7 @@
 // sightline-otad: the update agent. Options, the loop, and the service manager.
 #include "ota/otad.h"
 
+#include "ota/broker/source.h"
 #include "ota/usb/listen.h"
 
 #include <argp.h>
@@ -120,6 +121,30 @@ static void serve(struct otad *o, int signals)
     }
 }
 
+static void on_trouble(void *context, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "sightline-otad: broker: %s\n", text);
+}
+
+static bool open_broker(struct otad *o, const struct sl_source_sink *sink)
+{
+    const struct sl_config_broker *broker = o->settings->broker;
+    g_autoptr(GError) error = NULL;
+    if (!broker)
+        return true;
+    const struct sl_source_broker_options options = {.broker = broker,
+                                                     .root = broker->root,
+                                                     .camera = o->settings->camera,
+                                                     .trouble = on_trouble};
+    struct sl_source *source = sl_source_broker_new(&options, sink, &error);
+    if (source)
+        o->sources[o->n_sources++] = source;
+    else
+        fprintf(stderr, "sightline-otad: broker: %s\n", error->message);
+    return source != NULL;
+}
+
 static bool open_sources(struct otad *o, const struct sl_source_sink *sink)
 {
     struct sl_volume_error error = {""};
@@ -131,7 +156,7 @@ static bool open_sources(struct otad *o, const struct sl_source_sink *sink)
     struct sl_source *stick = sl_source_stick_new(listener, sink);
     if (stick)
         o->sources[o->n_sources++] = stick;
-    return stick != NULL;
+    return stick != NULL && open_broker(o, sink);
 }
 
 static void close_all(struct otad *o)

@@ -1,6 +1,7 @@
 // The schema of ota.yaml.
 #include "ota/settings.h"
 
+#include "ota/broker/packet.h"
 #include "ota/control.h"
 
 #include <errno.h>
@@ -14,10 +15,26 @@
     CYAML_FIELD_STRING_PTR(key, TEXT | (flags), struct sl_settings, member, 1, 4095)
 
 enum { FILE_MAX = 64 << 10, SELF_TEST_S = 120, SHADOW_S = 3600, PROBATION_S = 86400 };
+enum { PORT = 1883, PORT_TLS = 8883, KEEPALIVE_S = 15 };
 
 static const cyaml_strval_t gates[] = {{"at-once", SL_GATE_AT_ONCE},
                                        {"on-demand", SL_GATE_ON_DEMAND}};
 
+#define BROKER(key, flags, max)                                                                    \
+    CYAML_FIELD_STRING_PTR(#key, TEXT | (flags), struct sl_config_broker, key, 1, max)
+
+static const cyaml_schema_field_t broker_fields[] = {
+    BROKER(host, 0, 255),
+    CYAML_FIELD_UINT("port", OPTIONAL, struct sl_config_broker, port),
+    BROKER(username, OPTIONAL, 255),
+    BROKER(password_file, OPTIONAL, 4095),
+    BROKER(ca_file, OPTIONAL, 4095),
+    BROKER(certificate_file, OPTIONAL, 4095),
+    BROKER(key_file, OPTIONAL, 4095),
+    CYAML_FIELD_STRING_PTR("topics", TEXT | OPTIONAL, struct sl_config_broker, root, 1,
+                           SL_PACKET_ROOT_MAX),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_UINT("schema", CYAML_FLAG_DEFAULT, struct sl_settings, schema),
     PATH("storage", storage, OPTIONAL),
@@ -30,6 +47,8 @@ static const cyaml_schema_field_t fields[] = {
     PATH("root", root, OPTIONAL),
     PATH("must_detect", must_detect, OPTIONAL),
     PATH("self_test", self_test, OPTIONAL),
+    PATH("camera", camera, OPTIONAL),
+    CYAML_FIELD_MAPPING_PTR("broker", TEXT | OPTIONAL, struct sl_settings, broker, broker_fields),
     CYAML_FIELD_ENUM("gate", CYAML_FLAG_STRICT | OPTIONAL, struct sl_settings, gate, gates, 2),
     CYAML_FIELD_UINT("self_test_s", OPTIONAL, struct sl_settings, self_test_s),
     CYAML_FIELD_UINT("shadow_s", OPTIONAL, struct sl_settings, shadow_s),
@@ -40,6 +59,7 @@ static const cyaml_schema_value_t value = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct sl_settings, fields)};
 static const struct sl_yaml_range ranges[] = {
     {"schema", 1, 1},
+    {"broker.port", 1, 65535},
     {"self_test_s", 1, 3600},
     {"shadow_s", 1, 604800},
     {"probation_s", 1, 604800},
@@ -54,12 +74,22 @@ static int fill(char **text, const char *standard)
     return *text ? 0 : -ENOMEM;
 }
 
+static int fill_broker(struct sl_config_broker *b)
+{
+    if (!b)
+        return 0;
+    if (b->port == 0)
+        b->port = b->ca_file ? PORT_TLS : PORT;
+    b->keepalive_s = KEEPALIVE_S;
+    return fill(&b->root, SL_PACKET_ROOT);
+}
+
 static int fill_all(struct sl_settings *s)
 {
     s->self_test_s = s->self_test_s ? s->self_test_s : SELF_TEST_S;
     s->shadow_s = s->shadow_s ? s->shadow_s : SHADOW_S;
     s->probation_s = s->probation_s ? s->probation_s : PROBATION_S;
-    return fill(&s->storage, "/dev/disk/by-partlabel") || fill(&s->control, SL_CONTROL_SOCKET) ||
+    return fill_broker(s->broker) || fill(&s->storage, "/dev/disk/by-partlabel") || fill(&s->control, SL_CONTROL_SOCKET) ||
                    fill(&s->agent, "/run/sightline-otad/agent.sock") ||
                    fill(&s->stick, "/run/sightline-otad/stick.sock") ||
                    fill(&s->audit, "/var/lib/sightline-ota/audit") ||
@@ -96,6 +126,14 @@ int sl_settings_load(const char *path, struct sl_settings **out, struct sl_yaml_
         status = sl_yaml_load(path, text, size, &schema, &loaded, error);
     if (status < 0)
         return status;
+    const struct sl_settings *found = loaded;
+    if (found->broker && !found->camera) {
+        snprintf(error->message, sizeof(error->message),
+                 "%s: broker: expected `camera` beside it, the name in which bundles are asked for",
+                 path);
+        sl_settings_free(loaded);
+        return -EINVAL;
+    }
     status = fill_all(loaded);
     if (status < 0) {
         snprintf(error->message, sizeof(error->message), "%s: out of memory", path);

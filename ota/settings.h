@@ -2,6 +2,7 @@
 #ifndef SL_OTA_SETTINGS_H
 #define SL_OTA_SETTINGS_H
 
+#include "config/camera.h"
 #include "config/yaml.h"
 
 #include <stdint.h>
@@ -21,6 +22,8 @@ struct sl_settings {
     char *root;          // root document to trust when no state is left, NULL: none
     char *must_detect;   // folder of the site's pictures, NULL: none
     char *self_test;     // program, NULL: the installed one
+    char *camera;        // our name on the broker: the account's
+    struct sl_config_broker *broker; // from which bundles come, too; NULL: none
     uint32_t gate;       // enum sl_gate
     uint32_t self_test_s, shadow_s, probation_s;
 };

@@ -353,8 +353,8 @@ struct sl_update *sl_update_new(const gchar *path, const gchar *group, const gch
 {
     const int listener = sl_control_listen(path, group);
     if (listener < 0) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(-listener), "control socket '%s': %s",
-                    path, g_strerror(-listener));
+        g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(-listener),
+                    "control socket '%s': %s", path, g_strerror(-listener));
         return NULL;
     }
     struct sl_update *u = g_new0(struct sl_update, 1);

@@ -211,7 +211,17 @@ static void free_trial(struct trial *t)
     quantize_report_free(&t->report);
 }
 
-// The better of what was asked for and plain min-max, by the detections on pictures held out.
+// True if `a` is the better one: by its detections on the pictures held out, or where both find what
+// the float network finds, by the noise of its outputs.
+static bool is_better(const struct quantize_report *a, const struct quantize_report *b)
+{
+    static const double THE_SAME = 0.002;
+    if (a->detection_error < THE_SAME && b->detection_error < THE_SAME)
+        return a->output_snr_db > b->output_snr_db;
+    return a->detection_error < b->detection_error;
+}
+
+// The better of what was asked for and plain min-max.
 static int try_ways(const struct graph *graph, const struct calibration *calibration,
                     const struct quantize_options *options, struct judge *judge,
                     struct trial trials[2], struct trial **best, struct sl_error *error)
@@ -223,7 +233,7 @@ static int try_ways(const struct graph *graph, const struct calibration *calibra
     if (status < 0 || options->method == QUANTIZE_MINMAX)
         return status;
     status = run_trial(&trials[1], graph, calibration, judge, error);
-    if (status == 0 && trials[1].report.detection_error < trials[0].report.detection_error)
+    if (status == 0 && is_better(&trials[1].report, &trials[0].report))
         *best = &trials[1];
     return status;
 }

@@ -58,10 +58,14 @@ static void test_kept(void **state)
 
 static void test_damage(void **state)
 {
-    static const char *const texts[] = {"", "[]", "{", "{\"cam\":7}",
-                                        "{\"cam\":{\"recipe\":7,\"thresholds\":[1]}}",
-                                        "{\"cam\":{\"thresholds\":{\"b\":{\"open\":{\"value\":9,"
-                                        "\"instead_of\":0.48}}}}}"};
+    static const char *const texts[] = {
+        "",
+        "[]",
+        "{",
+        "{\"cam\":7}",
+        "{\"cam\":{\"recipe\":7,\"thresholds\":[1]}}",
+        "{\"cam\":{\"thresholds\":{\"b\":{\"open\":{\"value\":9,\"instead_of\":0.48}}}}}",
+    };
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
         assert_true(g_file_set_contents(path, texts[i], -1, NULL));
