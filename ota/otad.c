@@ -2,6 +2,7 @@
 #include "ota/otad.h"
 
 #include "ota/broker/source.h"
+#include "ota/bundle/key_file.h"
 #include "ota/usb/listen.h"
 
 #include <argp.h>
@@ -86,8 +87,8 @@ static void tick(struct otad *o)
     const struct sl_ota_state *s = &o->agent.state;
     otad_daemon_connect(o);
     otad_event(o, SL_EVENT_TICK);
-    if (s->phase == SL_PHASE_ARMED && o->backend[0] &&
-        o->daemon >= 0 && (o->asked || o->settings->gate == SL_GATE_AT_ONCE))
+    if (s->phase == SL_PHASE_ARMED && o->backend[0] && o->daemon >= 0 &&
+        (o->asked || o->settings->gate == SL_GATE_AT_ONCE))
         otad_event(o, SL_EVENT_GATE_OPEN);
     otad_tell_daemon(o);
 }
@@ -159,6 +160,16 @@ static bool open_sources(struct otad *o, const struct sl_source_sink *sink)
     return stick != NULL && open_broker(o, sink);
 }
 
+static bool read_device_key(struct otad *o)
+{
+    struct sl_bundle_error error;
+    const char *path = o->settings->device_key;
+    if (!path || sl_key_file_secret(path, o->device, &error) == SL_ACCEPTED)
+        return true;
+    fprintf(stderr, "sightline-otad: device key '%s': %s\n", path, error.message);
+    return false;
+}
+
 static void close_all(struct otad *o)
 {
     for (size_t i = 0; i < o->n_sources; i++)
@@ -183,7 +194,7 @@ static int run(struct otad *o)
     if (o->listener < 0)
         fprintf(stderr, "sightline-otad: socket '%s': %s\n", o->settings->agent,
                 strerror(-o->listener));
-    if (o->listener < 0 || !open_sources(o, &sink)) {
+    if (o->listener < 0 || !read_device_key(o) || !open_sources(o, &sink)) {
         close_all(o);
         return 1;
     }

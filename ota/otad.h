@@ -37,6 +37,7 @@ struct otad {
     struct sl_bundle scratch; // the one that is looked at
     // fetch
     struct sl_bundle candidate; // that is fetched, its head verified
+    uint8_t device[64]; // secret key, where the settings name one
     struct sl_source *sources[OTAD_SOURCES], *from; // from NULL: none delivers
     size_t n_sources;
     struct sl_slot_writer writer;

@@ -45,7 +45,8 @@ static bool load_slot(struct otad *o, enum sl_slot_name slot, struct sl_control_
     const struct sl_trust trust = otad_trust(o);
     enum sl_refusal refusal = sl_bundle_verify(&o->scratch, &source, &trust, &any, &error);
     if (refusal == SL_ACCEPTED)
-        refusal = sl_bundle_load(&o->scratch, &source, NULL, fd, &error);
+        refusal = sl_bundle_load(&o->scratch, &source, o->settings->device_key ? o->device : NULL,
+                                 fd, &error);
     if (refusal == SL_ACCEPTED) {
         describe(&o->scratch, m);
         return true;
@@ -169,8 +170,8 @@ void otad_child_ready(struct otad *o)
         return;
     if (fd >= 0)
         close(fd);
-    const bool answered = status == 0 && (o->in.verb == SL_CONTROL_PASSED ||
-                                          o->in.verb == SL_CONTROL_FAILED);
+    const bool answered =
+        status == 0 && (o->in.verb == SL_CONTROL_PASSED || o->in.verb == SL_CONTROL_FAILED);
     end_child(o, how, sizeof(how));
     if (!answered) {
         snprintf(o->reason, sizeof(o->reason), "%s", how);
@@ -226,8 +227,9 @@ void otad_try(struct otad *o, enum sl_control_verb verb)
     struct sl_control_message *m = &o->components;
     m->verb = verb;
     m->frames = verb == SL_CONTROL_SHADOW ? o->limits.shadow_frames : o->limits.probation_frames;
-    otad_say(o, verb == SL_CONTROL_SHADOW ? "shadow: %u frames beside the old model"
-                                          : "swap: serves on probation for %u frames",
+    otad_say(o,
+             verb == SL_CONTROL_SHADOW ? "shadow: %u frames beside the old model"
+                                       : "swap: serves on probation for %u frames",
              m->frames);
     send_daemon(o, m, o->trial);
 }

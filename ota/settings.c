@@ -45,6 +45,7 @@ static const cyaml_schema_field_t fields[] = {
     PATH("product", product, OPTIONAL),
     PATH("hardware", hardware, OPTIONAL),
     PATH("root", root, OPTIONAL),
+    PATH("device_key", device_key, OPTIONAL),
     PATH("must_detect", must_detect, OPTIONAL),
     PATH("self_test", self_test, OPTIONAL),
     PATH("camera", camera, OPTIONAL),
@@ -58,12 +59,8 @@ static const cyaml_schema_field_t fields[] = {
 static const cyaml_schema_value_t value = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct sl_settings, fields)};
 static const struct sl_yaml_range ranges[] = {
-    {"schema", 1, 1},
-    {"broker.port", 1, 65535},
-    {"self_test_s", 1, 3600},
-    {"shadow_s", 1, 604800},
-    {"probation_s", 1, 604800},
-    {NULL, 0, 0},
+    {"schema", 1, 1},        {"broker.port", 1, 65535},  {"self_test_s", 1, 3600},
+    {"shadow_s", 1, 604800}, {"probation_s", 1, 604800}, {NULL, 0, 0},
 };
 static const struct sl_yaml_schema schema = {&value, ranges};
 
@@ -89,7 +86,8 @@ static int fill_all(struct sl_settings *s)
     s->self_test_s = s->self_test_s ? s->self_test_s : SELF_TEST_S;
     s->shadow_s = s->shadow_s ? s->shadow_s : SHADOW_S;
     s->probation_s = s->probation_s ? s->probation_s : PROBATION_S;
-    return fill_broker(s->broker) || fill(&s->storage, "/dev/disk/by-partlabel") || fill(&s->control, SL_CONTROL_SOCKET) ||
+    return fill_broker(s->broker) || fill(&s->storage, "/dev/disk/by-partlabel") ||
+                   fill(&s->control, SL_CONTROL_SOCKET) ||
                    fill(&s->agent, "/run/sightline-otad/agent.sock") ||
                    fill(&s->stick, "/run/sightline-otad/stick.sock") ||
                    fill(&s->audit, "/var/lib/sightline-ota/audit") ||

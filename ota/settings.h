@@ -12,19 +12,20 @@ enum sl_gate { SL_GATE_AT_ONCE, SL_GATE_ON_DEMAND }; // when a bundle that is wh
 // Durations in seconds. What is not in the file is filled in.
 struct sl_settings {
     uint32_t schema;
-    char *storage;       // folder of the slots and state areas
-    char *control;       // sightlined's socket
-    char *agent;         // our own, for `sightline slot`
-    char *stick;         // where readers offer sticks
-    char *audit;         // file
-    char *product;       // NULL: any
-    char *hardware;      // NULL: any
-    char *root;          // root document to trust when no state is left, NULL: none
-    char *must_detect;   // folder of the site's pictures, NULL: none
-    char *self_test;     // program, NULL: the installed one
-    char *camera;        // our name on the broker: the account's
+    char *storage;     // folder of the slots and state areas
+    char *control;     // sightlined's socket
+    char *agent;       // our own, for `sightline slot`
+    char *stick;       // where readers offer sticks
+    char *audit;       // file
+    char *product;     // NULL: any
+    char *hardware;    // NULL: any
+    char *root;        // root document to trust when no state is left, NULL: none
+    char *device_key;  // our secret key, for bundles that are encrypted for us; NULL: none
+    char *must_detect; // folder of the site's pictures, NULL: none
+    char *self_test;   // program, NULL: the installed one
+    char *camera;      // our name on the broker: the account's
     struct sl_config_broker *broker; // from which bundles come, too; NULL: none
-    uint32_t gate;       // enum sl_gate
+    uint32_t gate;                   // enum sl_gate
     uint32_t self_test_s, shadow_s, probation_s;
 };
 

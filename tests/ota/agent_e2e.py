@@ -92,6 +92,17 @@ class Agent(unittest.TestCase):
         world.until(lambda: "refused: old: put aside" in world.log(), "what was left is not taken again")
         self.check_audit(world)
 
+    def test_what_is_encrypted_serves_where_the_key_is_and_nowhere_else(self):
+        self.factory.tool("keygen", "dev")
+        bundle = self.factory.bundle("sealed.slb", "1.7", encrypt_for="dev.pub")
+        world = self.run_camera(self.world(device_key=self.factory.at / "dev"))
+        world.insert(world.image(bundle))
+        self.assertEqual(world.serves("1.7")["last_result"], "committed")
+        other = self.run_camera(self.world())
+        other.insert(other.image(bundle))
+        other.until(lambda: "key" in other.log(), "it is refused without the key")
+        self.assertEqual(other.status()["active"]["number"], "1.5")
+
     def check_audit(self, world):
         def audit():
             return subprocess.run([BUILD / "sightline-slot", "audit", world.at / "audit"], capture_output=True, text=True)
