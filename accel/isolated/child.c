@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define END_NS 5000000
+#define END_NS 20000000
 
 extern char **environ;
 
