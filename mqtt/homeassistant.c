@@ -29,6 +29,10 @@ static const struct entity entities[] = {
     {"binary_sensor", "problem", "Problem", "health",
      "{{ 'OFF' if value_json.state == 'good' else 'ON' }}", "problem", NULL, NULL, true},
     {"image", "picture", "Last picture", "crop/last", NULL, NULL, NULL, NULL, false},
+    {"update", "model", "Model", "model/state",
+     "{{ {'installed_version': (value_json.active or {}).version, 'latest_version': "
+     "(value_json.pending or value_json.active or {}).version} | tojson }}",
+     NULL, NULL, NULL, false},
 };
 
 size_t homeassistant_count(void)
@@ -96,6 +100,10 @@ static void add_state(cJSON *json, const struct entity *e, const char *root, con
         static const char *const results[] = {"ok", "ng", "error"};
         cJSON_AddItemToObject(json, "options",
                               cJSON_CreateStringArray(results, G_N_ELEMENTS(results)));
+    }
+    if (strcmp(e->component, "update") == 0) { // installs what the agent holds ready
+        add_topic(json, "command_topic", root, camera, "cmd/update");
+        cJSON_AddStringToObject(json, "payload_install", "{\"id\":\"home-assistant\"}");
     }
     if (g_strcmp0(e->device_class, "problem") == 0) { // the reasons are in it
         add_topic(json, "json_attributes_topic", root, camera, e->topic);

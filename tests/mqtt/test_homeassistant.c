@@ -108,6 +108,12 @@ static void says_what_home_assistant_wants(void **state)
         const char *topic = text_of(json, is_image ? "image_topic" : "state_topic");
         assert_true(g_str_has_prefix(topic, "sightline/cam1/"));
         assert_true(is_image || strstr(text_of(json, "value_template"), "value_json."));
+        if (strstr(message.topic, "/update/")) {
+            cJSON *install = cJSON_Parse(text_of(json, "payload_install"));
+            assert_string_equal(text_of(json, "command_topic"), "sightline/cam1/cmd/update");
+            assert_string_equal(text_of(install, "id"), "home-assistant");
+            cJSON_Delete(install);
+        }
         const cJSON *list = cJSON_GetObjectItem(json, "availability");
         assert_int_equal(cJSON_GetArraySize(list), 1);
         assert_string_equal(text_of(cJSON_GetArrayItem(list, 0), "topic"), "sightline/cam1/status");
