@@ -10,8 +10,14 @@ import subprocess
 import tempfile
 import time
 
+try:
+    from jsonschema import Draft202012Validator
+except ImportError:  # only some of the Pythons on a machine have it
+    Draft202012Validator = None
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 MODEL = SOURCE / "deploy/models/pcb"
+STATE = Draft202012Validator and Draft202012Validator(json.loads((SOURCE / "mqtt/schema/model-state.json").read_text()))
 MISSING = [tool for tool in ("mkfs.vfat", "mcopy", "mmd") if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin")]
 ASK, TEXT_AT, TEXT = 12, 80, 1024  # ota/control.h
 
@@ -138,8 +144,12 @@ class World:
         return struct.unpack_from("<I", answer, 4)[0], answer[TEXT_AT:TEXT_AT + TEXT].split(b"\0")[0].decode()
 
     def status(self):
+        """What the agent says, which is also what the daemon publishes on model/state."""
         answer = self.ask("status")
-        return json.loads(answer[1]) if answer else None
+        status = json.loads(answer[1]) if answer else None
+        if status and STATE:
+            STATE.validate(status)
+        return status
 
     def log(self, name="agent.log"):
         path = self.at / name
