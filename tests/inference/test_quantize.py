@@ -15,13 +15,13 @@ import tempfile
 
 try:
     import onnx
+    from small_model import small
 except ImportError:
     print("skipped: python3-onnx is not installed")
     sys.exit(77)
 
 SIGHTLINE, MODEL = sys.argv[1], pathlib.Path(sys.argv[2])
 SHARED = pathlib.Path(os.environ.get("SIGHTLINE_SHARED", MODEL.parents[2].parent / "shared"))
-SIDE = 256
 PICTURES = SHARED / "data/deeppcb/train"
 
 
@@ -38,22 +38,6 @@ def check_onnx(path):
     onnx.checker.check_model(model, full_check=True)
     kinds = {node.op_type for node in model.graph.node}
     assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= kinds, kinds
-
-
-def small(model, folder, change=lambda network: None):
-    """The same network and contract for small pictures, and with `change` made."""
-    shutil.copytree(model, folder)
-    network = onnx.load(str(folder / "model.onnx"))
-    for value in [*network.graph.input, *network.graph.output]:
-        for axis, side in ((2, SIDE), (3, SIDE)):
-            dim = value.type.tensor_type.shape.dim[axis]
-            dim.dim_value = side if value in network.graph.input else side // 8
-    del network.graph.value_info[:]
-    change(network)
-    onnx.save(network, str(folder / "model.onnx"))
-    contract = folder / "model.yaml"
-    contract.write_text(contract.read_text().replace("640", str(SIDE)))
-    return folder
 
 
 def makes_a_model(folder):
