@@ -21,7 +21,7 @@ except ImportError:
 SIGHTLINE, MODEL = sys.argv[1], pathlib.Path(sys.argv[2])
 SHARED = pathlib.Path(os.environ.get("SIGHTLINE_SHARED", MODEL.parents[2].parent / "shared"))
 PICTURES = SHARED / "data/deeppcb/train"
-QUANTISED = []
+SHIPPED = MODEL.parent / "pcb"
 
 
 def run(*arguments):
@@ -100,7 +100,7 @@ def refuses(folder):
     bad.write_text("{}")
     refused(1, "no times of nodes", out, "--target-time", "50%", "--profile", bad)
     refused(2, "--profile", out, "--target-time", "50%")
-    quantised = run("model", "prune", QUANTISED[0], "--target-macs", "50%", "--calibration", PICTURES,
+    quantised = run("model", "prune", SHIPPED, "--target-macs", "50%", "--calibration", PICTURES,
                     "--pictures", 8, "--out", out)
     assert quantised.returncode == 1 and "quantised already" in quantised.stderr, quantised
 
@@ -112,7 +112,6 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         global MODEL
         folder = pathlib.Path(name)
-        QUANTISED.append(MODEL.parent / "pcb")
         MODEL = small(MODEL, folder / "model")
         refuses(folder)
         follows_measured_time(folder)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`sightline model prune --sparse` on the unpruned circuit board model: what it makes, and what it refuses.
 
-Usage: test_prune_sparse.py SIGHTLINE MODEL. Skips without the shared data."""
+The model is made for pictures of 256 x 256, so that the test is short.
+Usage: test_prune_sparse.py SIGHTLINE MODEL. Skips without the shared data or python3-onnx."""
 
 import json
 import os
@@ -11,9 +12,16 @@ import subprocess
 import sys
 import tempfile
 
+try:
+    from small_model import small
+except ImportError:
+    print("skipped: python3-onnx is not installed")
+    sys.exit(77)
+
 SIGHTLINE, MODEL = sys.argv[1], pathlib.Path(sys.argv[2])
 SHARED = pathlib.Path(os.environ.get("SIGHTLINE_SHARED", MODEL.parents[2].parent / "shared"))
 PICTURES = SHARED / "data/deeppcb/train"
+SHIPPED = MODEL.parent / "pcb"
 FEW = ("--calibration", PICTURES, "--pictures", 8)
 SPARSE = ("--sparse", "16x8", "--sparsity")
 
@@ -73,7 +81,7 @@ def quantising_keeps_them(sparse, folder):
         assert layer["int8"] and layer["zero_share"] >= before[name]["zero_share"] - 1e-6, (before[name], layer)
     text = run("model", "info", out).stdout
     left_out = float(text.split("engine: ")[1].split()[0])
-    assert left_out > 60, text  # of 569 MMAC: how much depends on the machine's kernels
+    assert left_out > 9, text  # of 91 MMAC: how much depends on the machine's kernels
 
 
 def refused(status, says, out, *arguments):
@@ -93,7 +101,7 @@ def refuses(folder):
     refused(2, "expected: MODEL", out, MODEL, *FEW, "--sparse", "16x8")
     refused(2, "expected: MODEL", out, MODEL, *FEW, "--sparsity", "50%")
     refused(2, "that choose channels", out, MODEL, *FEW, *SPARSE, "50%", "--granule", "8")
-    refused(1, "quantised", out, MODEL.parent / "pcb", *FEW, *SPARSE, "50%")
+    refused(1, "quantised", out, SHIPPED, *FEW, *SPARSE, "50%")
     few = folder / "few"
     few.mkdir()
     for path in sorted(PICTURES.glob("*_test.jpg"))[:3]:
@@ -109,7 +117,9 @@ def main():
         print(f"skipped: {PICTURES} is absent")
         return 77
     with tempfile.TemporaryDirectory() as name:
+        global MODEL
         folder = pathlib.Path(name)
+        MODEL = small(MODEL, folder / "model")
         refuses(folder)
         quantising_keeps_them(makes_zeros(folder), folder)
     return 0
