@@ -14,7 +14,7 @@ import sys
 import jsonschema
 
 # Commands and replies are judged where they are sent: tests/e2e/test_plant.py.
-NAMES = ("alarm", "defect", "gap", "health", "info", "metrics", "verdict")
+NAMES = ("alarm", "defect", "gap", "health", "info", "metrics", "model-state", "verdict")
 
 GOOD = {
     "alarm": [
@@ -37,6 +37,11 @@ GOOD = {
         {"schema": 1, "software": "0.1.0", "model": {"name": "pcb", "version": "1", "id": "a"},
          "recipe": "default", "boot_id": "b", "capabilities": ["trigger"],
          "schemas": {"verdict": 1}},
+    ],
+    "model-state": [
+        {"phase": "fetch", "active": {"slot": "sl-model-a", "id": "0" * 64, "number": "1.5", "version": "1.0.0"},
+         "pending": {"slot": "sl-model-b", "id": "f" * 64}, "last_result": "committed", "reason": "",
+         "degraded": False, "daemon": True, "denied": 0, "chunks": 12, "fetched": 3},
     ],
     "metrics": [
         {"parts_total": 1, "ok_total": 1, "ng_total": 0, "error_total": 0, "dropped_total": 0,
@@ -66,6 +71,10 @@ BAD = {
     "info": [
         {"model": "pcb"}, {"capabilities": ["a", "a"]}, {"schemas": {"verdict": "1"}},
         {"software": None},
+    ],
+    "model-state": [
+        {"phase": "dancing"}, {"active": {"slot": "sl-model-c", "id": "0" * 64}}, {"active": {"slot": "sl-model-a"}},
+        {"pending": "1.5"}, {"denied": -1}, {"daemon": "yes"}, {"chunks": None}, {"extra": 1},
     ],
     "metrics": [
         {"parts_total": None}, {"parts_total": "1"}, {"nested": {"a": 1}}, {"Upper": 1},
