@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_PICTURES = 8, PROFILE_LIMIT = 16 << 20, USUAL_STEPS = 1500 };
+enum { LEAST_PICTURES = 8, PROFILE_LIMIT = 16 << 20, USUAL_STEPS = 2000, USUAL_PICTURES = 256 };
 
 struct options {
     const char *path, *pictures, *out, *contract, *profile;
@@ -65,10 +65,10 @@ static const struct argp_option rows[] = {
      "With --sparse: multiply-accumulates whose weight shall be zero, for example 50%", 0},
     {"steps", KEY_STEPS, "N", 0,
      "Steps of tuning all layers together towards the whole network's answers, on the calibration "
-     "pictures and without labels (default 1500; 0: refit only)",
+     "pictures and without labels (default 2000; 0: refit only)",
      0},
     {"pictures", KEY_PICTURES, "N", 0,
-     "Take N of the pictures, evenly spread (default 64; at least 8)", 0},
+     "Take N of the pictures, evenly spread (default 256; at least 8)", 0},
     {"contract", KEY_CONTRACT, "FILE", 0, "model.yaml for a network that has none beside it", 0},
     {"json", 'j', NULL, 0, "Print one JSON object", 0},
     {0},
@@ -424,7 +424,7 @@ int workshop_command_prune(int argc, char **argv)
         "8-bit weights that are zero in whole blocks; `sightline model info` says how many on this "
         "machine.";
     const struct argp argp = {rows, parse, "MODEL", doc, NULL, NULL, NULL};
-    struct options o = {.how = {.refit = true, .steps = USUAL_STEPS}};
+    struct options o = {.most = USUAL_PICTURES, .how = {.refit = true, .steps = USUAL_STEPS}};
     struct sl_error error = {""};
     struct network network = {0};
     struct progress progress;

@@ -17,7 +17,7 @@
 // Patches of a step are dealt to lanes, which run at the same time and whose sums are added in
 // order. Sides are multiples of what feature maps are reduced by.
 enum { LANES = 4, PATCHES = 2, SIDE = 192, GRID = 32, MOST_HEADS = 64, HELD_OUT = 8, CHECKS = 64 };
-#define RATE   6e-4f
+#define RATE   4e-3f
 #define FIRST  0.9f   // decay of the mean gradient
 #define SECOND 0.999f // and of its mean square
 
