@@ -37,9 +37,8 @@ static enum sl_refusal verify(struct otad *o, const uint8_t *octets, size_t size
         return refusal;
     if (o->scratch.super.payload_at != size)
         return sl_refuse(error, SL_REFUSED_OVERSIZED, "octets after the head");
-    policy = (struct sl_bundle_policy){.floor = o->catalog.floor,
-                                       .denied = o->catalog.revoked,
-                                       .n_denied = o->catalog.n_revoked};
+    policy = (struct sl_bundle_policy){
+        .floor = o->catalog.floor, .denied = o->catalog.revoked, .n_denied = o->catalog.n_revoked};
     return sl_bundle_check_policy(&o->scratch, &policy, error);
 }
 
@@ -62,8 +61,9 @@ static void refuse(struct otad *o, const struct sl_source *source, const uint8_t
     if (!is_news(o, id))
         return;
     otad_hex(id, hex);
-    snprintf(o->reason, sizeof(o->reason), "%s: %s", word, why);
-    otad_say(o, "bundle %.16s from the %s refused: %s", hex, source->ops->name, o->reason);
+    otad_say(o, "bundle %.16s from the %s refused: %s: %s", hex, source->ops->name, word, why);
+    if (strcmp(word, sl_refusal_name(SL_REFUSED_DENIED)) != 0) // why it was denied says more
+        snprintf(o->reason, sizeof(o->reason), "%s: %s", word, why);
 }
 
 static bool is_pending(const struct otad *o, const uint8_t id[SL_OTA_ID])

@@ -5,6 +5,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,14 +135,26 @@ static gboolean write_summary(const char *path, const struct sl_summary *summary
     return FALSE;
 }
 
+// A thread that a library started before may not block them: it passes on what reaches it.
+static pthread_t main_thread;
+
+static void pass_on(int number)
+{
+    pthread_kill(main_thread, number);
+}
+
 static int block_signals(void)
 {
+    static const int ours[] = {SIGHUP, SIGINT, SIGTERM};
+    const struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    for (size_t i = 0; i < G_N_ELEMENTS(ours); i++)
+        sigaddset(&set, ours[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    main_thread = pthread_self();
+    for (size_t i = 0; i < G_N_ELEMENTS(ours); i++)
+        sigaction(ours[i], &action, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
