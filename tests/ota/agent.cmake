@@ -15,7 +15,6 @@ endif()
 add_test(NAME ota/swap-under-load COMMAND tests_ota_swap-under-load ${swaps})
 add_test(NAME ota/stick_to_serving COMMAND Python3::Interpreter
     ${CMAKE_CURRENT_SOURCE_DIR}/stick_to_serving.py --mib 16 ${PROJECT_BINARY_DIR})
-set_tests_properties(ota/swap-under-load PROPERTIES LABELS threads)
 set_tests_properties(ota/stick_to_serving PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
 add_test(NAME ota/broker_to_serving COMMAND Python3::Interpreter
     ${CMAKE_CURRENT_SOURCE_DIR}/broker_to_serving.py ${PROJECT_BINARY_DIR})
