@@ -417,7 +417,7 @@ int workshop_command_prune(int argc, char **argv)
     static const char doc[] =
         "Makes a smaller float model: whole channels go, and the layers that remain are refitted "
         "on "
-        "calibration pictures, without training or labels.\vMODEL is a model's folder, or an .onnx "
+        "calibration pictures, without labels.\vMODEL is a model's folder, or an .onnx "
         "file with a model.yaml beside it. The new folder holds the network, model.yaml and what "
         "it names; it appears whole or not at all. Prune first, then quantize. The engine leaves "
         "out "

@@ -1,4 +1,4 @@
-// Structured pruning: whole channels go, and what remains makes up for them, without training.
+// Structured pruning: whole channels go, and what remains makes up for them, without labels.
 //
 // In order:
 //   1. channels that can only go together (residual sums, concatenations, depthwise layers, moved
