@@ -188,13 +188,19 @@ static void print_outage(const struct bench *b, const struct outage *out, bool j
 static bool measure_outage(struct bench *b, const struct options *o, GError **error)
 {
     struct outage out = {.after_kib = 0};
+    // Subscribed before the outage: the publisher may find the broker sooner than the subscriber.
+    if (!sl_private_broker_start(&b->broker, error) || !bench_subscribe(b, error)) {
+        return false;
+    }
+    sl_private_broker_stop(&b->broker, SIGTERM);
     if (!bench_start_publisher(b, o->history_rate, error)) {
         return false;
     }
     bench_begin(b, o->outage, 0);
     collect(b, &out);
     const gint64 back = g_get_monotonic_time();
-    if (!sl_private_broker_start(&b->broker, error) || !bench_subscribe(b, error)) {
+    if (!sl_private_broker_start(&b->broker, error) ||
+        !sl_private_broker_resume(&b->broker, b->client, error)) {
         return false;
     }
     wait_for_connection(b);

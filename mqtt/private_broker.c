@@ -10,6 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define ATTEMPTS  100
+#define PAUSE_US  50000
+#define ANSWER_S  20
+#define SESSION_S 86400
+
 // A port that was free a moment ago.
 static int free_port(void)
 {
@@ -53,12 +58,14 @@ bool sl_private_broker_prepare(struct sl_private_broker *b, const char *folder, 
     g_autofree char *longer = g_strconcat(path ? path : "", ":/usr/sbin", NULL);
     g_setenv("PATH", longer, TRUE);
     g_autofree char *users = g_build_filename(folder, "users", NULL);
+    const char *on_changes = persistent ? "true" : "false";
     g_autofree char *text =
         g_strdup_printf("listener %d 127.0.0.1\nallow_anonymous false\npassword_file %s\n"
                         "set_tcp_nodelay true\nmax_queued_messages 1000000\nuser %s\n"
-                        "persistence %s\npersistence_location %s/\nautosave_on_changes true\n"
-                        "autosave_interval 1\n",
-                        b->port, users, g_get_user_name(), persistent ? "true" : "false", folder);
+                        "persistence true\npersistence_location %s/\nautosave_on_changes %s\n"
+                        "autosave_interval %d\n",
+                        b->port, users, g_get_user_name(), folder, on_changes,
+                        persistent); // 0: it saves only when it ends
     char passwd[] = "mosquitto_passwd", batch[] = "-b", user[] = SL_PRIVATE_BROKER_USER;
     char *hash[] = {passwd, batch, users, user, b->password, NULL};
     return write_text(b, "users", "", error) && write_text(b, "password", b->password, error) &&
@@ -92,6 +99,54 @@ void sl_private_broker_remove(struct sl_private_broker *b)
     }
 }
 
+static bool fail(const struct sl_private_broker *b, GError **error)
+{
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "the broker on port %d does not answer",
+                b->port);
+    return false;
+}
+
+bool sl_private_broker_resume(const struct sl_private_broker *b, struct mosquitto *client,
+                              GError **error)
+{
+    int status = mosquitto_reconnect(client);
+    for (int i = 1; i < ATTEMPTS && status; i++) {
+        g_usleep(PAUSE_US);
+        status = mosquitto_reconnect(client);
+    }
+    return status == 0 || fail(b, error);
+}
+
+static bool connect_first(const struct sl_private_broker *b, struct mosquitto *client,
+                          GError **error)
+{
+    mosquitto_property *session = NULL; // kept by the client for every further connection
+    mosquitto_property_add_int32(&session, MQTT_PROP_SESSION_EXPIRY_INTERVAL, SESSION_S);
+    const int status = mosquitto_connect_bind_v5(client, "127.0.0.1", b->port, 30, NULL, session);
+    mosquitto_property_free_all(&session);
+    return status == 0 || sl_private_broker_resume(b, client, error);
+}
+
+static void on_subscribe(struct mosquitto *client, void *ctx, int mid, int n, const int *granted)
+{
+    (void)client;
+    (void)mid;
+    *(bool *)ctx = n == 1 && granted[0] < 0x80;
+}
+
+// What is published before the broker has answered may miss the subscriber.
+static bool await_answer(const struct sl_private_broker *b, struct mosquitto *client,
+                         const bool *subscribed, GError **error)
+{
+    const gint64 end = g_get_monotonic_time() + ANSWER_S * G_TIME_SPAN_SECOND;
+    while (!*subscribed && g_get_monotonic_time() < end) {
+        if (mosquitto_loop(client, 20, 1)) {
+            break;
+        }
+    }
+    return *subscribed || fail(b, error);
+}
+
 struct mosquitto *sl_private_broker_subscribe(const struct sl_private_broker *b, const char *filter,
                                               int qos,
                                               void (*message)(struct mosquitto *, void *,
@@ -99,23 +154,20 @@ struct mosquitto *sl_private_broker_subscribe(const struct sl_private_broker *b,
                                                               const mosquitto_property *),
                                               void *ctx, GError **error)
 {
-    struct mosquitto *client = mosquitto_new(NULL, true, ctx);
-    int status = MOSQ_ERR_NOMEM;
+    bool subscribed = false;
+    struct mosquitto *client = mosquitto_new("subscriber", false, &subscribed);
     mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
     mosquitto_int_option(client, MOSQ_OPT_TCP_NODELAY, 1);
-    mosquitto_message_v5_callback_set(client, message);
+    mosquitto_subscribe_callback_set(client, on_subscribe);
     mosquitto_username_pw_set(client, SL_PRIVATE_BROKER_USER, b->password);
-    for (int i = 0; i < 100 && status; i++) {
-        status = mosquitto_connect(client, "127.0.0.1", b->port, 30);
-        if (status) {
-            g_usleep(50000);
-        }
+    if (!connect_first(b, client, error) ||
+        (mosquitto_subscribe(client, NULL, filter, qos) && !fail(b, error)) ||
+        !await_answer(b, client, &subscribed, error)) {
+        mosquitto_destroy(client);
+        return NULL;
     }
-    if (status == 0 && mosquitto_subscribe(client, NULL, filter, qos) == 0) {
-        return client;
-    }
-    mosquitto_destroy(client);
-    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "the broker on port %d does not answer",
-                b->port);
-    return NULL;
+    mosquitto_subscribe_callback_set(client, NULL);
+    mosquitto_user_data_set(client, ctx);
+    mosquitto_message_v5_callback_set(client, message);
+    return client;
 }
