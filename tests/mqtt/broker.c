@@ -27,15 +27,21 @@ static int loopback(uint16_t port, struct sockaddr_in *address)
     return fd;
 }
 
+// Below those that the system gives to outgoing connections, one of which could hold the port while
+// the broker is away.
 static uint16_t free_port(void)
 {
-    struct sockaddr_in address;
-    socklen_t size = sizeof(address);
-    int fd = loopback(0, &address);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    close(fd);
-    return ntohs(address.sin_port);
+    for (int i = 0; i < 100; i++) {
+        struct sockaddr_in address;
+        int fd = loopback((uint16_t)g_random_int_range(10000, 32768), &address);
+        bool free = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+        close(fd);
+        if (free) {
+            return ntohs(address.sin_port);
+        }
+    }
+    fail_msg("no free port");
+    return 0;
 }
 
 void broker_path(const struct broker *broker, const char *name, char out[128])
@@ -106,20 +112,30 @@ void broker_start(struct broker *broker)
         }
         _exit(127);
     }
-    for (int i = 0; i < 500 && !accepts(broker->port); i++) {
+    for (int i = 0; i < 3000 && !accepts(broker->port); i++) {
         assert_int_equal(waitpid(broker->pid, NULL, WNOHANG), 0);
         g_usleep(10000);
     }
     assert_true(accepts(broker->port));
 }
 
-void broker_kill(struct broker *broker)
+static void end_broker(struct broker *broker, int signal)
 {
     if (broker->pid) {
-        kill(broker->pid, SIGKILL);
+        kill(broker->pid, signal);
         waitpid(broker->pid, NULL, 0);
         broker->pid = 0;
     }
+}
+
+void broker_kill(struct broker *broker)
+{
+    end_broker(broker, SIGKILL);
+}
+
+void broker_stop(struct broker *broker)
+{
+    end_broker(broker, SIGTERM);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
@@ -192,7 +208,7 @@ void observer_start(struct observer *o, struct broker *broker)
     mosquitto_subscribe_callback_set(o->mosq, on_subscribe);
     mosquitto_message_v5_callback_set(o->mosq, on_message);
     connect_observer(o);
-    for (int i = 0; i < 500 && !o->subscribed; i++) {
+    for (int i = 0; i < 3000 && !o->subscribed; i++) {
         observer_poll(o, 10);
     }
     assert_true(o->subscribed);

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 // Users: "app" may everything, "limited" may connect and write nothing but a status. Both with the
-// password "secret". Sessions and messages survive a kill.
+// password "secret". Sessions and messages survive a kill, if it comes a moment later.
 struct broker {
     char folder[64];
     uint16_t port;
@@ -19,6 +19,7 @@ struct broker {
 void broker_prepare(struct broker *broker); // chooses port and folder
 void broker_start(struct broker *broker);   // returns when it accepts connections
 void broker_kill(struct broker *broker);    // SIGKILL; fine if it is not running
+void broker_stop(struct broker *broker);    // SIGTERM: it saves sessions first
 void broker_remove(struct broker *broker);  // kills, and removes the folder
 void broker_path(const struct broker *broker, const char *name, char out[128]);
 
