@@ -10,13 +10,11 @@ size_t conv_scratch_bytes(const struct conv *conv)
 static void find_runs(const struct conv_input *input, int64_t oy, const void **runs)
 {
     const struct conv *conv = input->conv;
-    size_t tap = (size_t)conv->dilation[1] * conv->x_step;
-    int64_t per_row = conv->merged ? 1 : conv->kernel[1];
     for (int64_t ky = 0; ky < conv->kernel[0]; ky++) {
         int64_t row = oy * conv->stride[0] - conv->pad[0] + ky * conv->dilation[0];
         const unsigned char *x = conv_input_row(input, row);
-        for (int64_t kx = 0; kx < per_row; kx++)
-            runs[ky * per_row + kx] = x + (size_t)kx * tap;
+        for (int64_t i = 0; i < conv->row_runs; i++)
+            runs[ky * conv->row_runs + i] = x + (size_t)i * conv->run_step;
     }
 }
 
@@ -32,6 +30,8 @@ static void run_kernel(const struct conv *conv, const struct cpu_conv_row *row)
         conv->kernels->conv_matrix(row);
     else if (conv->kind == CONV_DEPTHWISE)
         conv->kernels->depthwise_s16(row);
+    else if (conv->kind == CONV_DEPTHWISE_DOT)
+        conv->kernels->depthwise_dot(row);
     else if (conv->kind == CONV_DEPTHWISE_F32)
         conv->kernels->depthwise_f32(row);
     else
@@ -63,7 +63,7 @@ static void compute_block(const struct conv *conv, const struct band *band, int6
     struct cpu_epilogue epilogue = conv->epilogue;
     struct cpu_conv_row row = {.segments = weights->segments,
                                .n_segments = weights->n_segments,
-                               .step = (size_t)conv->stride[1] * conv->x_step,
+                               .step = conv->pixel_step,
                                .pixels = conv->out[1],
                                .weights = weights->weights,
                                .epilogue = &epilogue,

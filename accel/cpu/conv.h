@@ -16,17 +16,24 @@ enum conv_kind {
     CONV_MATRIX,
     CONV_F32,
     CONV_DEPTHWISE,
+    CONV_DEPTHWISE_DOT,
     CONV_DEPTHWISE_F32,
     CONV_WINOGRAD,
     CONV_KINDS
 };
 static inline bool conv_is_depthwise(enum conv_kind kind)
 {
-    return kind == CONV_DEPTHWISE || kind == CONV_DEPTHWISE_F32;
+    return kind == CONV_DEPTHWISE || kind == CONV_DEPTHWISE_DOT || kind == CONV_DEPTHWISE_F32;
 }
 static inline bool conv_is_real(enum conv_kind kind)
 {
     return kind == CONV_F32 || kind == CONV_DEPTHWISE_F32;
+}
+// Does the kernel read bytes as they are, not centred on their zero point?
+static inline bool conv_reads_bytes(enum conv_kind kind)
+{
+    return kind == CONV_DOT || kind == CONV_SDOT || kind == CONV_MATRIX ||
+           kind == CONV_DEPTHWISE_DOT;
 }
 
 struct conv_format {
@@ -75,11 +82,14 @@ struct conv {
     bool direct;      // rows are read in place
     int64_t depth;    // values of one prepared pixel
     size_t x_step;    // bytes from pixel to pixel of the rows that the kernels read
-    int64_t columns;  // of a prepared row
+    size_t pixel_step; // bytes from output pixel to output pixel in them
+    int64_t columns;  // of a padded row
     size_t row_bytes; // of a prepared row, with slack
     int64_t band;     // output rows that one block of weights computes before the next comes
     int64_t ring;     // prepared rows that are kept
     uint32_t n_runs, run_length;
+    int64_t row_runs; // runs in a row of the kernel
+    size_t run_step;  // bytes from one to the next
     uint32_t unit;      // granules that are left out together; 0: never
     size_t block_bytes; // of packed weights, were none left out
 
@@ -126,7 +136,7 @@ struct conv_input {
     const struct conv *conv;
     const unsigned char *x; // of this picture
     int64_t *tags;          // which input row a place of the ring holds
-    unsigned char *padding, *ring, *unfolded;
+    unsigned char *padding, *ring, *spare;
 };
 size_t conv_input_bytes(const struct conv *conv);
 struct conv_input conv_input_begin(const struct conv *conv, const struct conv_memory *memory,

@@ -9,32 +9,41 @@ static size_t tag_bytes(const struct conv *conv)
     return ((size_t)conv->ring * sizeof(int64_t) + 63) & ~(size_t)63;
 }
 
-// Where a row of x is centred before it is folded, for two rows.
-static size_t unfolded_bytes(const struct conv *conv)
+// Where a row of x is padded before its taps are gathered, or centred before it is folded: two rows
+// of the latter.
+static size_t spare_bytes(const struct conv *conv)
 {
-    size_t values = conv->fold > 1 ? (size_t)(conv->in[1] * conv->channels / 2) : 0;
-    return (values * sizeof(int16_t) + ROW_SLACK + 63) & ~(size_t)63;
+    size_t bytes = 0;
+    if (conv->kind == CONV_DEPTHWISE_DOT)
+        bytes = (size_t)(conv->columns * conv->depth);
+    else if (conv->fold > 1)
+        bytes = (size_t)(conv->in[1] * conv->channels / 2) * sizeof(int16_t);
+    return (bytes + ROW_SLACK + 63) & ~(size_t)63;
+}
+
+// Bytes of a value in a padded row.
+static size_t value_bytes(const struct conv *conv)
+{
+    return conv->kind == CONV_DEPTHWISE_DOT ? 1 : conv_formats[conv->kind].x_element;
 }
 
 size_t conv_input_bytes(const struct conv *conv)
 {
-    return tag_bytes(conv) + (size_t)(conv->ring + 1) * conv->row_bytes + 2 * unfolded_bytes(conv);
+    return tag_bytes(conv) + (size_t)(conv->ring + 1) * conv->row_bytes + 2 * spare_bytes(conv);
 }
 
 // What padding looks like to the kernel.
-static void fill_padding(const struct conv *conv, unsigned char *y, int64_t pixels)
+static void fill_padding(const struct conv *conv, unsigned char *y, size_t bytes)
 {
-    size_t bytes = (size_t)(pixels * conv->depth) * conv_formats[conv->kind].x_element;
-    int value = conv_formats[conv->kind].x_element == 1 ? conv->x_zero ^ conv_flip(conv) : 0;
-    if (pixels > 0)
-        memset(y, value & 0xFF, bytes);
+    int value = conv_reads_bytes(conv->kind) ? conv->x_zero ^ conv_flip(conv) : 0;
+    memset(y, value & 0xFF, bytes);
 }
 
 // One NHWC pixel or row of `count` values into the kernel's type.
 static void convert(const struct conv *conv, const unsigned char *x, unsigned char *y,
                     int64_t count)
 {
-    if (conv_formats[conv->kind].x_element == sizeof(int16_t))
+    if (value_bytes(conv) == sizeof(int16_t))
         conv->kernels->widen(x, (int16_t *)(void *)y, count, conv->x_zero, conv->x_dtype == SL_I8);
     else if (conv_is_real(conv->kind))
         memcpy(y, x, (size_t)count * sizeof(float));
@@ -50,7 +59,7 @@ static void prepare_nhwc(const struct conv_input *input, int64_t row, int64_t fi
 {
     const struct conv *conv = input->conv;
     size_t element = sl_dtype_size(conv->x_dtype);
-    size_t y_step = (size_t)conv->depth * conv_formats[conv->kind].x_element;
+    size_t y_step = (size_t)conv->depth * value_bytes(conv);
     const unsigned char *x =
         input->x + (size_t)((row * conv->in[1] + first) * conv->padded) * element;
     if (conv->depth == conv->padded) {
@@ -79,15 +88,6 @@ static void interleave_s16(const struct conv *conv, const uint8_t *x, int64_t pl
                                  conv->x_dtype == SL_I8);
 }
 
-static void interleave_u8(const struct conv *conv, const uint8_t *x, int64_t plane, uint8_t *y,
-                          int64_t count)
-{
-    uint8_t flip = conv_flip(conv);
-    for (int64_t c = 0; c < conv->channels; c++)
-        for (int64_t i = 0; i < count; i++)
-            y[i * conv->depth + c] = x[c * plane + i] ^ flip;
-}
-
 static void prepare_plain(const struct conv_input *input, int64_t row, int64_t first, int64_t count,
                           unsigned char *y)
 {
@@ -101,10 +101,11 @@ static void prepare_plain(const struct conv_input *input, int64_t row, int64_t f
     if (conv_is_real(conv->kind))
         interleave_f32(conv, (const float *)(const void *)input->x + at, plane, (float *)(void *)y,
                        count);
-    else if (conv_formats[conv->kind].x_element == sizeof(int16_t))
+    else if (value_bytes(conv) == sizeof(int16_t))
         interleave_s16(conv, input->x + at, plane, (int16_t *)(void *)y, count);
     else
-        interleave_u8(conv, input->x + at, plane, y, count);
+        conv->kernels->interleave(input->x + at, plane, conv->channels, y, conv->depth, count,
+                                  conv_flip(conv));
 }
 
 // Pairs of pixels of two rows become one pixel each: `pair` values of either row, then zeros.
@@ -126,7 +127,7 @@ static void prepare_folded(const struct conv_input *input, int64_t row, unsigned
     int64_t plane = 2 * conv->in[0] * width;
     int16_t *y = (int16_t *)(void *)bytes, *rows[2];
     for (int i = 0; i < 2; i++) {
-        rows[i] = (int16_t *)(void *)(input->unfolded + (size_t)i * unfolded_bytes(conv));
+        rows[i] = (int16_t *)(void *)(input->spare + (size_t)i * spare_bytes(conv));
         conv->kernels->widen_planes(input->x + (2 * row + i) * width, plane, channels, rows[i],
                                     width, conv->x_zero, conv->x_dtype == SL_I8);
     }
@@ -136,10 +137,11 @@ static void prepare_folded(const struct conv_input *input, int64_t row, unsigned
         fold(rows[0], rows[1], y, conv->in[1], 2 * (size_t)channels, (size_t)conv->depth);
 }
 
-static void prepare(const struct conv_input *input, int64_t row, unsigned char *y)
+// Row of x with its padding, in the kernel's type.
+static void pad(const struct conv_input *input, int64_t row, unsigned char *y)
 {
     const struct conv *conv = input->conv;
-    size_t pixel = (size_t)conv->depth * conv_formats[conv->kind].x_element;
+    size_t pixel = (size_t)conv->depth * value_bytes(conv);
     int64_t left = conv->pad[1] < conv->columns ? conv->pad[1] : conv->columns;
     int64_t count = conv->columns - left < conv->in[1] ? conv->columns - left : conv->in[1];
     if (conv->fold > 1)
@@ -148,8 +150,36 @@ static void prepare(const struct conv_input *input, int64_t row, unsigned char *
         prepare_nhwc(input, row, 0, count, y + (size_t)left * pixel);
     else
         prepare_plain(input, row, 0, count, y + (size_t)left * pixel);
-    fill_padding(conv, y, left);
-    fill_padding(conv, y + (size_t)(left + count) * pixel, conv->columns - left - count);
+    fill_padding(conv, y, (size_t)left * pixel);
+    fill_padding(conv, y + (size_t)(left + count) * pixel,
+                 (size_t)(conv->columns - left - count) * pixel);
+}
+
+// Up to four taps of each output pixel side by side, the run of the first four before the next.
+static void gather_taps(const struct conv *conv, const unsigned char *x, unsigned char *y)
+{
+    size_t tap = (size_t)(conv->dilation[1] * conv->depth);
+    struct cpu_taps job = {.step = (size_t)(conv->stride[1] * conv->depth),
+                           .pixels = conv->out[1],
+                           .depth = conv->depth};
+    for (int64_t kx = 0; kx < conv->kernel[1]; kx += job.count) {
+        int64_t left = conv->kernel[1] - kx;
+        job.count = left < CPU_TAPS ? (uint32_t)left : CPU_TAPS;
+        for (uint32_t i = 0; i < job.count; i++)
+            job.x[i] = x + ((size_t)kx + i) * tap;
+        job.y = y + (size_t)(kx / CPU_TAPS) * conv->run_step;
+        conv->kernels->taps(&job);
+    }
+}
+
+static void prepare(const struct conv_input *input, int64_t row, unsigned char *y)
+{
+    if (input->conv->kind != CONV_DEPTHWISE_DOT) {
+        pad(input, row, y);
+        return;
+    }
+    pad(input, row, input->spare);
+    gather_taps(input->conv, input->spare, y);
 }
 
 const unsigned char *conv_input_row(const struct conv_input *input, int64_t row)
@@ -180,9 +210,9 @@ struct conv_input conv_input_begin(const struct conv *conv, const struct conv_me
                                (int64_t *)memory->scratch,
                                scratch + tag_bytes(conv),
                                scratch + tag_bytes(conv) + conv->row_bytes,
-                               scratch + conv_input_bytes(conv) - 2 * unfolded_bytes(conv)};
+                               scratch + conv_input_bytes(conv) - 2 * spare_bytes(conv)};
     for (int64_t i = 0; i < conv->ring; i++)
         input.tags[i] = -1;
-    fill_padding(conv, input.padding, conv->columns);
+    fill_padding(conv, input.padding, conv->row_bytes);
     return input;
 }

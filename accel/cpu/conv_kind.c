@@ -44,6 +44,18 @@ static enum conv_kind bytes_kind(enum cpu_int8 int8)
     }
 }
 
+static enum conv_kind depthwise_kind(enum conv_kind dense)
+{
+    switch (dense) {
+    case CONV_F32:
+        return CONV_DEPTHWISE_F32;
+    case CONV_DOT:
+        return CONV_DEPTHWISE_DOT;
+    default:
+        return CONV_DEPTHWISE;
+    }
+}
+
 bool cpu_conv_kind(const struct cpu_compiler *c, const struct sl_node *node, uint32_t w_axis,
                    enum conv_kind *kind)
 {
@@ -137,7 +149,7 @@ bool conv_choose(const struct cpu_compiler *c, const struct sl_node *node, struc
     if (!cpu_conv_kind(c, node, 0, &conv->kind))
         return false;
     if (is_depthwise(node, x, y))
-        conv->kind = conv->kind == CONV_F32 ? CONV_DEPTHWISE_F32 : CONV_DEPTHWISE;
+        conv->kind = depthwise_kind(conv->kind);
     conv->fold = suits_folding(c, node) ? 2 : 1;
     if (conv->kind == CONV_S16 && c->kernels->int8 == CPU_INT8_WINOGRAD &&
         suits_winograd(c, node, conv->fold))

@@ -6,7 +6,8 @@ const struct conv_format conv_formats[CONV_KINDS] = {
     [CONV_S16] = {2, 2, 2, 4},           [CONV_DOT] = {4, 1, 1, 4},
     [CONV_SDOT] = {4, 1, 1, 4},          [CONV_MATRIX] = {8, 1, 1, 2},
     [CONV_F32] = {1, 4, 4, 0},           [CONV_DEPTHWISE] = {1, 2, 2, 1},
-    [CONV_DEPTHWISE_F32] = {1, 4, 4, 0}, [CONV_WINOGRAD] = {2, 2, 2, 2},
+    [CONV_DEPTHWISE_DOT] = {4, 4, 1, 1}, [CONV_DEPTHWISE_F32] = {1, 4, 4, 0},
+    [CONV_WINOGRAD] = {2, 2, 2, 2},
 };
 
 static int64_t round_up(int64_t value, int64_t to)
@@ -31,7 +32,9 @@ static int64_t choose_band(const struct conv *conv, int64_t reach)
 
 size_t conv_row_bytes(const struct conv *conv)
 {
-    size_t bytes = (size_t)(conv->columns * conv->depth) * conv_formats[conv->kind].x_element;
+    bool taps = conv->kind == CONV_DEPTHWISE_DOT;
+    int64_t pixels = taps ? conv->row_runs * conv->out[1] : conv->columns;
+    size_t bytes = (size_t)(pixels * conv->depth) * conv_formats[conv->kind].x_element;
     return (bytes + ROW_SLACK + 63) & ~(size_t)63;
 }
 
@@ -40,7 +43,7 @@ size_t conv_row_bytes(const struct conv *conv)
 void conv_read_in_place(struct conv *conv)
 {
     const struct conv_format *format = &conv_formats[conv->kind];
-    bool same = conv_is_real(conv->kind) || (format->x_element == 1 && conv_flip(conv) == 0);
+    bool same = conv_is_real(conv->kind) || (conv_reads_bytes(conv->kind) && conv_flip(conv) == 0);
     int64_t reach = (int64_t)conv->run_length * format->granule;
     if (!same || !conv->merged || conv->kernel[0] != 1 || conv->kernel[1] != 1 ||
         conv->pad[0] != 0 || conv->pad[1] != 0 || conv->columns > conv->in[1] ||
@@ -48,6 +51,7 @@ void conv_read_in_place(struct conv *conv)
         return;
     conv->direct = true;
     conv->x_step = (size_t)conv->padded * format->x_element;
+    conv->pixel_step = (size_t)conv->stride[1] * conv->x_step;
     conv->ring = 0;
 }
 
@@ -61,7 +65,10 @@ bool conv_layout(struct conv *conv)
     // A single tap takes the pixel as it stands in NHWC: what lies behind the channels meets zeros.
     bool pixel = conv->kernel[0] == 1 && conv->kernel[1] == 1 && !conv_is_real(conv->kind);
     conv->depth = depthwise || pixel ? conv->padded : conv->depth;
-    int64_t runs = conv->kernel[0] * (conv->merged ? 1 : conv->kernel[1]);
+    bool taps = conv->kind == CONV_DEPTHWISE_DOT; // a granule has four taps of a channel
+    conv->row_runs = taps ? round_up(conv->kernel[1], granule) / granule : conv->kernel[1];
+    conv->row_runs = conv->merged ? 1 : conv->row_runs;
+    int64_t runs = conv->kernel[0] * conv->row_runs;
     int64_t values = depthwise ? 1 : conv->depth * (conv->merged ? conv->kernel[1] : 1);
     conv->columns =
         (conv->out[1] - 1) * conv->stride[1] + (conv->kernel[1] - 1) * conv->dilation[1] + 1;
@@ -76,6 +83,8 @@ bool conv_layout(struct conv *conv)
     conv->run_length = (uint32_t)(round_up(values, granule * whole) / granule);
     conv->row_bytes = conv_row_bytes(conv);
     conv->x_step = (size_t)conv->depth * format->x_element;
+    conv->pixel_step = (size_t)(taps ? 1 : conv->stride[1]) * conv->x_step;
+    conv->run_step = (size_t)(taps ? conv->out[1] : conv->dilation[1]) * conv->x_step;
     conv->blocks = round_up(conv->out_channels, CPU_BLOCK) / CPU_BLOCK;
     conv->out_padded = conv->blocks * CPU_BLOCK;
     if (conv->y_step == 0) { // dense

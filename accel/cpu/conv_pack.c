@@ -18,9 +18,11 @@ static void store_weight(const struct conv *conv, void *packed, size_t at, float
 static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_t ky, int64_t kx)
 {
     int64_t granule = conv_formats[conv->kind].granule;
-    int64_t run = conv->merged ? ky : ky * conv->kernel[1] + kx;
+    bool taps = conv->kind == CONV_DEPTHWISE_DOT;
+    int64_t run = ky * conv->row_runs + (conv->merged ? 0 : taps ? kx / granule : kx);
     int64_t value = conv->merged ? kx * conv->depth + c : c;
-    value = conv_is_depthwise(conv->kind) ? 0 : value;
+    if (conv_is_depthwise(conv->kind))
+        value = taps ? kx % granule : 0;
     int64_t at = run * conv->run_length + value / granule;
     return (size_t)((at * CPU_BLOCK + o % CPU_BLOCK) * granule + value % granule);
 }

@@ -77,6 +77,9 @@ typedef void cpu_widen_fn(const uint8_t *x, int16_t *y, int64_t count, int32_t z
 // y[i * channels + c] = x[c * plane + i] - zero
 typedef void cpu_widen_planes_fn(const uint8_t *x, int64_t plane, int64_t channels, int16_t *y,
                                  int64_t count, int32_t zero, uint32_t is_signed);
+// y[i * y_step + c] = x[c * plane + i] ^ flip, for c < channels <= y_step
+typedef void cpu_interleave_fn(const uint8_t *x, int64_t plane, int64_t channels, uint8_t *y,
+                               int64_t y_step, int64_t count, uint8_t flip);
 typedef void cpu_add_q8_fn(const struct cpu_add *add, const uint8_t *a, const uint8_t *b,
                            uint8_t *y, int64_t count);
 typedef void cpu_quantize_fn(const struct cpu_quant *quant, const float *x, uint8_t *y,
@@ -117,6 +120,21 @@ typedef void cpu_binary_f32_fn(enum cpu_binary kind, const float *a, const float
 // channel i stands at runs[s.run] + p * step + 2 i bytes.
 // depthwise_f32: the same with float32 values and weights.
 typedef cpu_conv_s16_fn cpu_depthwise_s16_fn, cpu_depthwise_f32_fn;
+
+// The same with granules of four taps of a channel: input [CPU_BLOCK][4] uint8 at runs[s.run] +
+// p * step, weights [segment][CPU_BLOCK][4] int8.
+typedef cpu_conv_s16_fn cpu_depthwise_dot_fn;
+// Makes them: y[(p * depth + c) * 4 + k] = x[k][p * step + c], and 0 for k from count on. `depth` is
+// a multiple of CPU_BLOCK.
+#define CPU_TAPS 4
+struct cpu_taps {
+    const uint8_t *x[CPU_TAPS];
+    uint32_t count; // 1 to 4
+    size_t step;    // bytes from pixel to pixel of x
+    int64_t pixels, depth;
+    uint8_t *y;
+};
+typedef void cpu_taps_fn(const struct cpu_taps *job);
 
 // 3 x 3 convolutions by Winograd's method, in integers: a tile of 4 x 4 outputs is
 // A^T [ (G g G^T) * (B^T d B) ] A, the products summed over the input channels. Lavin and Gray,
@@ -207,6 +225,7 @@ struct cpu_kernels {
     cpu_conv_f32_fn *conv_f32;
     cpu_widen_fn *widen;
     cpu_widen_planes_fn *widen_planes;
+    cpu_interleave_fn *interleave;
     cpu_add_q8_fn *add_q8;
     cpu_quantize_fn *quantize;
     cpu_dequantize_fn *dequantize;
@@ -216,6 +235,8 @@ struct cpu_kernels {
     cpu_accumulate_q8_fn *accumulate_q8;
     cpu_rescale_q8_fn *rescale_q8;
     cpu_depthwise_s16_fn *depthwise_s16;
+    cpu_depthwise_dot_fn *depthwise_dot;
+    cpu_taps_fn *taps;
     cpu_winograd_input_fn *winograd_input;
     cpu_winograd_output_fn *winograd_output;
     cpu_gather_fn *gather;

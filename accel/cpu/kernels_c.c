@@ -32,6 +32,14 @@ void cpu_widen_planes_c(const uint8_t *x, int64_t plane, int64_t channels, int16
             y[i * channels + c] = (int16_t)(load(x, c * plane + i, is_signed) - zero);
 }
 
+void cpu_interleave_c(const uint8_t *x, int64_t plane, int64_t channels, uint8_t *y, int64_t y_step,
+                      int64_t count, uint8_t flip)
+{
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t c = 0; c < channels; c++)
+            y[i * y_step + c] = x[c * plane + i] ^ flip;
+}
+
 void cpu_add_q8_c(const struct cpu_add *add, const uint8_t *a, const uint8_t *b, uint8_t *y,
                   int64_t count)
 {

@@ -89,6 +89,33 @@ void cpu_depthwise_s16_c(const struct cpu_conv_row *row)
     }
 }
 
+void cpu_depthwise_dot_c(const struct cpu_conv_row *row)
+{
+    for (int64_t p = 0; p < row->pixels; p++) {
+        int32_t sums[CPU_BLOCK];
+        const int8_t *w = row->weights;
+        for (int o = 0; o < CPU_BLOCK; o++)
+            sums[o] = row->epilogue->bias[o];
+        for (uint32_t i = 0; i < row->n_segments; i++, w += CPU_TAPS * CPU_BLOCK) {
+            const uint8_t *x = input(row, &row->segments[i], 0, p);
+            for (int k = 0; k < CPU_TAPS * CPU_BLOCK; k++) {
+                int32_t *sum = &sums[k / CPU_TAPS];
+                *sum = (int32_t)((uint32_t)*sum + (uint32_t)(x[k] * w[k]));
+            }
+        }
+        cpu_store_sums_c(row, p, sums);
+    }
+}
+
+void cpu_taps_c(const struct cpu_taps *job)
+{
+    uint8_t *y = job->y;
+    for (int64_t p = 0; p < job->pixels; p++)
+        for (int64_t c = 0; c < job->depth; c++)
+            for (uint32_t k = 0; k < CPU_TAPS; k++)
+                *y++ = k < job->count ? job->x[k][(size_t)p * job->step + (size_t)c] : 0;
+}
+
 // `is_signed`: the input is int8.
 static inline void dot(const struct cpu_conv_row *row, uint32_t granule, bool is_signed)
 {

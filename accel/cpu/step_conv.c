@@ -92,7 +92,7 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
     float *multiplier = cpu_take(c, (size_t)conv->out_padded, sizeof(*multiplier));
     if (!bias || !multiplier)
         return cpu_no_memory(c);
-    bool bytes = conv_formats[conv->kind].x_element == 1;
+    bool bytes = conv_reads_bytes(conv->kind);
     int32_t zero = conv->x_zero + (conv->x_dtype == SL_I8 ? 128 : 0);
     zero -= conv->kind == CONV_SDOT ? 128 : 0;
     for (int64_t o = 0; o < conv->out_channels; o++) {
@@ -228,9 +228,9 @@ static const char *kernel_name(const struct conv *conv)
 {
     static const char *const names[2][CONV_KINDS] = {
         {"conv_s16", "conv_dot", "conv_sdot", "conv_matrix", "conv_f32", "depthwise_s16",
-         "depthwise_f32", "winograd"},
+         "depthwise_dot", "depthwise_f32", "winograd"},
         {"conv_s16+add", "conv_dot+add", "conv_sdot+add", "conv_matrix+add", "",
-         "depthwise_s16+add", "", "winograd+add"},
+         "depthwise_s16+add", "depthwise_dot+add", "", "winograd+add"},
     };
     return names[conv->residual != CPU_NONE][conv->kind];
 }

@@ -203,6 +203,40 @@ void check_depthwise_s16(struct round *round, struct guard *guard)
     run_conv(round, guard, &c);
 }
 
+void check_depthwise_dot(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    uint32_t n_runs = (uint32_t)size(round, 14, 3);
+    int64_t pixels = size(round, 40, 80);
+    size_t granule = CPU_TAPS * CPU_BLOCK, step = granule * (size_t)size(round, 3, 2);
+    make_epilogue(round, guard, &c.epilogue);
+    c.epilogue.to_sums = random_in(round->random, 0, 4) == 0;
+    for (uint32_t r = 0; r < n_runs; r++)
+        c.runs[r] = random_bytes(round, guard, (size_t)(pixels - 1) * step + granule);
+    c.row = (struct cpu_conv_row){.runs = c.runs,
+                                  .step = step,
+                                  .pixels = pixels,
+                                  .epilogue = &c.epilogue,
+                                  .y_step = output_bytes(&c.epilogue)};
+    make_segments(round, &c, n_runs, 1);
+    c.row.weights = random_bytes(round, guard, c.n_granules * granule);
+    run_conv(round, guard, &c);
+}
+
+void check_taps(struct round *round, struct guard *guard)
+{
+    struct cpu_taps job = {.count = round->bench ? 3 : (uint32_t)random_in(round->random, 1, 4),
+                           .pixels = size(round, 40, 80),
+                           .depth = CPU_BLOCK * size(round, 3, 2)};
+    job.step = (size_t)(job.depth * size(round, 2, 1));
+    for (uint32_t k = 0; k < job.count; k++)
+        job.x[k] =
+            random_bytes(round, guard, (size_t)(job.pixels - 1) * job.step + (size_t)job.depth);
+    size_t bytes = (size_t)(job.pixels * job.depth) * CPU_TAPS;
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_taps_fn, want, have, bytes, (job.y = y, &job));
+}
+
 void check_depthwise_f32(struct round *round, struct guard *guard)
 {
     struct conv_case c;

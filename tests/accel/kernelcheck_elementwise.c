@@ -28,6 +28,18 @@ void check_widen_planes(struct round *round, struct guard *guard)
              is_signed);
 }
 
+void check_interleave(struct round *round, struct guard *guard)
+{
+    int64_t count = size(round, 100, 640), channels = size(round, 4, 3);
+    int64_t plane = count + random_in(round->random, 0, 9);
+    int64_t step = channels + (round->bench ? 0 : random_in(round->random, 0, 1));
+    uint8_t flip = random_in(round->random, 0, 1) ? 0x80 : 0;
+    size_t bytes = (size_t)(count * step);
+    const uint8_t *x = random_bytes(round, guard, (size_t)(plane * (channels - 1) + count));
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_interleave_fn, want, have, bytes, x, plane, channels, y, step, count, flip);
+}
+
 void check_add_q8(struct round *round, struct guard *guard)
 {
     struct random *r = round->random;

@@ -132,3 +132,31 @@ void cpu_depthwise_s16_avx2(const struct cpu_conv_row *row)
     for (; p < row->pixels; p++)
         tile_depthwise(row, p, 1);
 }
+
+// Eight channels at a time: their bytes spread over words of four, one tap shifted after the other.
+INLINE void gather_taps(const struct cpu_taps *job, const uint32_t count)
+{
+    uint8_t *y = job->y;
+    for (int64_t p = 0; p < job->pixels; p++)
+        for (int64_t c = 0; c < job->depth; c += 8, y += 8 * CPU_TAPS) {
+            __m256i quads = _mm256_setzero_si256();
+            UNROLLED for (uint32_t k = 0; k < count; k++)
+            {
+                const uint8_t *x = job->x[k] + (size_t)p * job->step + (size_t)c;
+                __m256i tap =
+                    _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)x));
+                quads = _mm256_or_si256(quads, _mm256_slli_epi32(tap, (int)(8 * k)));
+            }
+            _mm256_storeu_si256((__m256i *)(void *)y, quads);
+        }
+}
+
+void cpu_taps_avx2(const struct cpu_taps *job)
+{
+    if (job->count == 3)
+        gather_taps(job, 3);
+    else if (job->count == 4)
+        gather_taps(job, 4);
+    else
+        gather_taps(job, job->count);
+}

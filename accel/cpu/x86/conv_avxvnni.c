@@ -42,4 +42,33 @@ INLINE void tile_dot(const struct cpu_conv_row *row, int64_t first, const int co
     store_tile(row, first, count, low, high);
 }
 
+INLINE __m256i load_256(const void *data)
+{
+    return _mm256_loadu_si256((const __m256i *)data);
+}
+
+INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t first, const int count)
+{
+    __m256i low[TILE], high[TILE];
+    const char *w = row->weights;
+    const int32_t *bias = row->epilogue->bias;
+    UNROLLED for (int p = 0; p < count; p++)
+    {
+        low[p] = load_256(bias);
+        high[p] = load_256(bias + 8);
+    }
+    for (uint32_t i = 0; i < row->n_segments; i++, w += CPU_TAPS * CPU_BLOCK) {
+        const char *x = (const char *)row->runs[row->segments[i].run] + (size_t)first * row->step;
+        __m256i w0 = load_256(w), w1 = load_256(w + 32);
+        UNROLLED for (int p = 0; p < count; p++)
+        {
+            const char *taps = x + (size_t)p * row->step;
+            low[p] = _mm256_dpbusd_avx_epi32(low[p], load_256(taps), w0);
+            high[p] = _mm256_dpbusd_avx_epi32(high[p], load_256(taps + 32), w1);
+        }
+    }
+    store_tile(row, first, count, low, high);
+}
+
 DEFINE_ROW(cpu_conv_dot_avxvnni, tile_dot, 6)
+DEFINE_ROW(cpu_depthwise_dot_avxvnni, tile_depthwise, 6)

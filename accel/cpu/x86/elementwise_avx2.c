@@ -99,6 +99,30 @@ void cpu_widen_planes_avx2(const uint8_t *x, int64_t plane, int64_t channels, in
                        is_signed);
 }
 
+static int64_t interleave_three_planes(const uint8_t *x, int64_t plane, uint8_t *y, int64_t count,
+                                       __m128i flip)
+{
+    int64_t i = 0;
+    for (; count - i >= 16; i += 16) {
+        __m128i bytes[3];
+        interleave_three(load_128(x + i), load_128(x + plane + i), load_128(x + 2 * plane + i),
+                         bytes);
+        for (int k = 0; k < 3; k++)
+            _mm_storeu_si128((__m128i *)(void *)(y + 3 * i + 16 * k),
+                             _mm_xor_si128(bytes[k], flip));
+    }
+    return i;
+}
+
+void cpu_interleave_avx2(const uint8_t *x, int64_t plane, int64_t channels, uint8_t *y,
+                         int64_t y_step, int64_t count, uint8_t flip)
+{
+    int64_t done = 0;
+    if (channels == 3 && y_step == 3)
+        done = interleave_three_planes(x, plane, y, count, _mm_set1_epi8((char)flip));
+    cpu_interleave_c(x + done, plane, channels, y + done * y_step, y_step, count - done, flip);
+}
+
 INLINE __m256i load_8(const uint8_t *x, uint32_t is_signed)
 {
     __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)x);

@@ -38,6 +38,42 @@ INLINE void store_bytes(__m512 centred, int32_t zero, void *y)
     _mm_storeu_si128(y, _mm512_cvtepi32_epi8(words));
 }
 
+// Sums become integers. Only those too large for one need a bound here: packing saturates the others
+// and the bytes meet theirs afterwards.
+INLINE __m512i round_sums(const struct cpu_epilogue *e, __m512i sums)
+{
+    __m512 real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(e->multiplier));
+    return _mm512_cvtps_epi32(_mm512_min_ps(real, _mm512_set1_ps(e->high)));
+}
+
+// Bytes of four pixels, one behind the other.
+INLINE __m512i pack_pixels(const struct cpu_epilogue *e, __m512i a, __m512i b, __m512i c, __m512i d)
+{
+    // Packing works within quarters: what belongs to a pixel is then in every fourth word.
+    const __m512i order =
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i zero = _mm512_set1_epi16((short)e->zero);
+    const __m512i low = _mm512_set1_epi8((char)((int32_t)e->low + e->zero));
+    const __m512i high = _mm512_set1_epi8((char)((int32_t)e->high + e->zero));
+    __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero);
+    __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero);
+    __m512i bytes = e->y_signed
+                        ? _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(ab, cd), low), high)
+                        : _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(ab, cd), low), high);
+    return _mm512_permutexvar_epi32(order, bytes);
+}
+
+INLINE void store_four(char *y, size_t step, const int count, __m512i bytes)
+{
+    _mm_storeu_si128((__m128i *)(void *)y, _mm512_castsi512_si128(bytes));
+    if (count > 1)
+        _mm_storeu_si128((__m128i *)(void *)(y + step), _mm512_extracti32x4_epi32(bytes, 1));
+    if (count > 2)
+        _mm_storeu_si128((__m128i *)(void *)(y + 2 * step), _mm512_extracti32x4_epi32(bytes, 2));
+    if (count > 3)
+        _mm_storeu_si128((__m128i *)(void *)(y + 3 * step), _mm512_extracti32x4_epi32(bytes, 3));
+}
+
 // The results that are no plain bytes, of sums in memory: one copy of the code for all tiles.
 static __attribute__((noinline)) void store_others(const struct cpu_conv_row *row, int64_t first,
                                                    int64_t count, const __m512i *sums)
@@ -70,8 +106,15 @@ INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int 
         store_others(row, first, count, copies);
         return;
     }
-    UNROLLED for (int p = 0; p < count; p++, y += row->y_step)
-        store_bytes(rescale(e, sums[p]), e->zero, y);
+    UNROLLED for (int p = 0; p < count; p += 4, y += 4 * row->y_step)
+    {
+        const int last = count - 1;
+        store_four(y, row->y_step, count - p,
+                     pack_pixels(e, round_sums(e, sums[p]),
+                                 round_sums(e, sums[p + 1 < last ? p + 1 : last]),
+                                 round_sums(e, sums[p + 2 < last ? p + 2 : last]),
+                                 round_sums(e, sums[p + 3 < last ? p + 3 : last])));
+    }
 }
 
 #endif
