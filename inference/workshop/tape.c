@@ -425,7 +425,7 @@ static void activate(struct tape *t, uint32_t n)
         memcpy(t->inner[n], y->value, elements(y) * sizeof(float));
     if (node->activation.kind == SL_UNARY_RELU)
         for (uint64_t i = 0; i < elements(y); i++)
-            y->value[i] = fmaxf(y->value[i], 0);
+            y->value[i] = y->value[i] > 0 ? y->value[i] : 0;
     else if (node->activation.kind != SL_ACT_NONE)
         for (uint64_t i = 0; i < elements(y); i++)
             y->value[i] = sl_activate(&node->activation, y->value[i]);
