@@ -28,7 +28,7 @@ static const struct verb verbs[] = {
     {"eval", "Measure a model on labelled pictures", sl_command_eval},
     {"bench", "Measure speed: of a network, of the whole path, or of the ledger", bench},
     {"accel", "List, test and time what can run a network", sl_command_accel},
-    {"model", "Show what a model is made of", sl_command_model},
+    {"model", "Show, prune, quantise and compare models", NULL},
     {"bundle", "Make, sign and check model bundles", NULL},
     {"slot", "Prepare and show the slots that models live in", NULL},
     {"simulate", "Write pictures of simulated boards", NULL},
@@ -42,6 +42,14 @@ static void usage(FILE *out)
     for (int i = 0; i < N_VERBS; i++)
         fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
     fprintf(out, "\n`sightline VERB --help` tells more. Exit status: 0 done, 1 failed, 2 usage.\n");
+}
+
+static const struct verb *find_verb(const char *name)
+{
+    for (int i = 0; i < N_VERBS; i++)
+        if (!strcmp(name, verbs[i].name))
+            return &verbs[i];
+    return NULL;
 }
 
 static bool is_verb(const char *text)
@@ -154,9 +162,13 @@ int main(int argc, char **argv)
     if (!is_verb(verb) || strlen(verb) > 32)
         return unknown(verb);
     arguments[0] = name; // so that usage messages say what was typed
-    for (int i = 0; i < N_VERBS; i++)
-        if (!strcmp(verb, verbs[i].name) && verbs[i].run)
-            return verbs[i].run(count, arguments);
+    const struct verb *known = find_verb(verb);
+    if (known && known->run)
+        return known->run(count, arguments);
     const int status = run_program(verb, arguments);
-    return status == -ENOENT ? unknown(verb) : status;
+    if (status == -ENOENT && known)
+        fprintf(stderr, "%s: the program sightline-%s is not installed\n", name, verb);
+    else if (status == -ENOENT)
+        return unknown(verb);
+    return status < 0 ? 1 : status;
 }
