@@ -211,7 +211,9 @@ static int check_row(const struct lower_row *row, struct lower *l)
         return lower_fail(l, -ENOTSUP, "operators of domain '%s' are not supported",
                           l->node->domain);
     if (!row)
-        return lower_fail(l, -ENOTSUP, "this operator is not supported");
+        return lower_fail(
+            l, -ENOTSUP,
+            "this operator is not supported; replace it, or end the network before it");
     if (l->opset < row->first || l->opset > row->last)
         return lower_fail(l, -ENOTSUP, "not supported in operator set %lld (it is in %lld to %lld)",
                           (long long)l->opset, (long long)row->first, (long long)row->last);

@@ -116,8 +116,11 @@ int lower_tensor_proto(struct graph *graph, const Onnx__TensorProto *proto, stru
     struct sl_tensor t = {.name = name, .dtype = half ? SL_F32 : lower_dtype(proto->data_type)};
     if (proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL ||
         proto->n_external_data)
-        return sl_error_set(error, -ENOTSUP,
-                            "tensor '%s' lies in another file; models are one file here", name);
+        return sl_error_set(
+            error, -ENOTSUP,
+            "tensor '%s' lies in another file, expected one file that holds all: save it "
+            "again with the weights inside",
+            name);
     if (!t.dtype)
         return sl_error_set(error, -ENOTSUP,
                             "tensor '%s' has ONNX type %d; known are float32, "

@@ -164,7 +164,8 @@ static int check_weights(struct graph *graph, struct sl_error *error)
                 if (!isfinite(values[k]))
                     return sl_error_set(error, -EINVAL,
                                         "node '%s' (%s): value %llu of '%s' is %g, expected a "
-                                        "finite number",
+                                        "finite number; export it again from a training that "
+                                        "did not diverge",
                                         node->name, sl_node_op_name(node), (unsigned long long)k,
                                         t->name ? t->name : "", (double)values[k]);
         }

@@ -120,9 +120,10 @@ static int set_reference(struct loader *l, const struct sl_sample *sample, struc
 }
 
 // One picture's input tensor; *out stays NULL if the part cannot be judged on it.
-static int read_input(struct loader *l, const struct sl_sample *sample, uint64_t elements,
-                      float **out, struct sl_error *error)
+static int read_input(struct loader *l, const struct sl_sample *sample, struct calibration *c,
+                      struct sl_error *error)
 {
+    float **out = &c->inputs[c->count];
     const bool grey = l->model->input.channels[0] <= SL_CHANNEL_REFERENCE;
     struct sl_picture picture;
     const float *tensor = NULL;
@@ -135,10 +136,15 @@ static int read_input(struct loader *l, const struct sl_sample *sample, uint64_t
         return 0;
     if (status < 0)
         return status;
-    *out = malloc(elements * sizeof(float));
+    *out = malloc(c->elements * sizeof(float));
     if (!*out)
         return sl_error_set(error, -ENOMEM, "out of memory for the calibration pictures");
-    memcpy(*out, tensor, elements * sizeof(float));
+    memcpy(*out, tensor, c->elements * sizeof(float));
+    if (picture.width != l->model->input.width || picture.height != l->model->input.height)
+        if (c->fitted++ == 0)
+            snprintf(c->first, sizeof(c->first), "%s is %u x %u", sample->name, picture.width,
+                     picture.height);
+    c->count++;
     return 0;
 }
 
@@ -168,9 +174,7 @@ static int read_all(struct loader *l, const struct sl_dataset *pictures, uint32_
         return sl_error_set(error, -ENOMEM, "out of memory");
     for (uint32_t i = 0; i < total && status == 0; i++) {
         const uint32_t from = (uint32_t)((uint64_t)i * pictures->count / total);
-        status =
-            read_input(l, &pictures->samples[from], out->elements, &out->inputs[out->count], error);
-        out->count += status == 0 && out->inputs[out->count];
+        status = read_input(l, &pictures->samples[from], out, error);
         if (progress)
             progress(ctx, "reading pictures", i + 1, total);
     }
@@ -209,6 +213,16 @@ int calibration_load(const struct sl_model *model, const char *folder, uint32_t 
     else
         *out = c;
     return status;
+}
+
+void calibration_note(const struct calibration *c, const struct sl_model *model,
+                      const char *command)
+{
+    if (c->fitted)
+        fprintf(stderr,
+                "sightline model %s: %u of %u pictures are not %u x %u (%s): they are fitted as "
+                "model.yaml says\n",
+                command, c->fitted, c->count, model->input.width, model->input.height, c->first);
 }
 
 void calibration_free(struct calibration *calibration)

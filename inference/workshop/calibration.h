@@ -18,6 +18,8 @@ struct calibration {
     uint32_t count;    // pictures
     uint64_t elements; // of one input tensor
     float **inputs;    // [count][elements], the network's dtype and dims
+    uint32_t fitted;   // pictures that were not of the input's size
+    char first[160];   // what the first of them was
 };
 
 // `folder` is a dataset as in inference/dataset.h (labels are not read) or a folder of JPEG files.
@@ -27,6 +29,9 @@ struct calibration {
 int calibration_load(const struct sl_model *model, const char *folder, uint32_t least,
                      uint32_t most, workshop_progress progress, void *ctx, struct calibration *out,
                      struct sl_error *error);
+// Says on standard error which pictures had another size, if any did.
+void calibration_note(const struct calibration *calibration, const struct sl_model *model,
+                      const char *command);
 void calibration_free(struct calibration *calibration);
 
 // Runs the network on every picture and hands over the float values of `tensors` (at most

@@ -376,6 +376,7 @@ static int work(struct options *o, struct network *network, struct progress *pro
     if (status == 0)
         status = calibration_load(network->model, o->pictures, LEAST_PICTURES, o->most,
                                   progress_step, progress, &calibration, error);
+    calibration_note(&calibration, network->model, "prune");
     if (status == 0)
         status = prune_network(network, &calibration, &o->how, &report, error);
     result.pictures = calibration.count;

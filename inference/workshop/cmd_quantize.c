@@ -166,6 +166,7 @@ static int work(const struct options *o, struct network *network, struct progres
     } else {
         status = calibration_load(network->model, o->pictures, LEAST_PICTURES, o->most,
                                   progress_step, progress, &calibration, error);
+        calibration_note(&calibration, network->model, "quantize");
         if (status == 0)
             status = quantize_network(network, &calibration, &o->how, &report, error);
         pictures = calibration.count;

@@ -62,6 +62,7 @@ int sparse_work(const struct sparse_request *o, struct network *network, struct 
     struct sparse_report report = {0};
     int status = calibration_load(network->model, o->pictures, o->least, o->most, progress_step,
                                   progress, &calibration, error);
+    calibration_note(&calibration, network->model, "prune");
     if (status == 0)
         status = sparse_network(network, &calibration, &o->how, &report, error);
     if (status == 0)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,11 +12,44 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// A signal while a folder is written waits until nothing half done is left.
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGXFSZ};
+enum { N_SIGNALS = sizeof(signals) / sizeof(*signals) };
+static volatile sig_atomic_t interrupted;
+
 struct folder {
     char *path, *partial; // the final name, and the one until then
     int fd;
     bool done;
+    struct sigaction old[N_SIGNALS];
 };
+
+static void interrupt(int number)
+{
+    if (number != SIGXFSZ) // write() says that the file would become too large
+        interrupted = number;
+}
+
+static void hold_signals(struct folder *f)
+{
+    struct sigaction hold = {.sa_handler = interrupt};
+    interrupted = 0;
+    sigemptyset(&hold.sa_mask);
+    for (int i = 0; i < N_SIGNALS; i++) {
+        sigaction(signals[i], NULL, &f->old[i]);
+        if (f->old[i].sa_handler != SIG_IGN)
+            sigaction(signals[i], &hold, NULL);
+    }
+}
+
+static void release_signals(const struct folder *f)
+{
+    const int number = interrupted;
+    for (int i = 0; i < N_SIGNALS; i++)
+        sigaction(signals[i], &f->old[i], NULL);
+    if (number)
+        raise(number);
+}
 
 int folder_check(const char *path, struct sl_error *error)
 {
@@ -34,6 +68,7 @@ int folder_begin(const char *path, struct folder **out, struct sl_error *error)
     if (!f)
         return sl_error_set(error, -ENOMEM, "out of memory");
     f->fd = -1;
+    hold_signals(f);
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
         length--;
@@ -121,6 +156,8 @@ static int sync_parent(const char *path)
 int folder_commit(struct folder *f, struct sl_error *error)
 {
     int status = fsync(f->fd) == 0 ? 0 : -errno;
+    if (status == 0 && interrupted)
+        status = -EINTR;
     if (status == 0 && renameat2(AT_FDCWD, f->partial, AT_FDCWD, f->path, RENAME_NOREPLACE) != 0)
         status = -errno;
     f->done = status == 0;
@@ -145,6 +182,7 @@ void folder_end(struct folder *f)
         close(f->fd);
     if (f->partial && !f->done)
         nftw(f->partial, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    release_signals(f);
     free(f->path);
     free(f->partial);
     free(f);

@@ -1,5 +1,6 @@
 // A new folder that appears whole or not at all: files are written beside it under another name,
-// brought to the disk, and the folder is renamed.
+// brought to the disk, and the folder is renamed. SIGINT, SIGTERM and SIGHUP between begin and end
+// take effect in folder_end(), when what was not committed is removed; one folder at a time.
 #ifndef SL_INFERENCE_WORKSHOP_FOLDER_H
 #define SL_INFERENCE_WORKSHOP_FOLDER_H
 

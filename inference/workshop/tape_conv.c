@@ -123,8 +123,8 @@ void tape_conv_forward(struct tape *t, uint32_t n)
             for (int64_t p = 0; p < s.positions; p++)
                 y[o * s.positions + p] = l->biases[g * s.out + o];
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s.out, (int)s.positions,
-                    (int)s.k, 1, l->weights + g * s.out * s.k, (int)s.k, x,
-                    (int)s.positions, 1, y, (int)s.positions);
+                    (int)s.k, 1, l->weights + g * s.out * s.k, (int)s.k, x, (int)s.positions, 1, y,
+                    (int)s.positions);
     }
 }
 

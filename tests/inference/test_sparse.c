@@ -245,7 +245,8 @@ static void make_small(struct small *s, int64_t group)
     assert_int_equal(graph_add_node(g, &second, &error), 0);
     assert_int_equal(graph_add_input(g, 0, &error), 0);
     assert_int_equal(graph_add_output(g, 4, &error), 0);
-    s->calibration = (struct calibration){PICTURES, INPUTS * SIDE * SIDE, s->pictures};
+    s->calibration = (struct calibration){
+        .count = PICTURES, .elements = INPUTS * SIDE * SIDE, .inputs = s->pictures};
     for (int p = 0; p < PICTURES; p++) {
         s->pictures[p] = malloc(s->calibration.elements * sizeof(float));
         assert_non_null(s->pictures[p]);

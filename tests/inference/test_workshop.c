@@ -11,12 +11,14 @@
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -192,6 +194,37 @@ static void store(enum sl_weight_storage storage, const float *weights, float *f
     free(bytes);
 }
 
+static void a_signal_leaves_no_half_folder(void **state)
+{
+    char base[] = "/tmp/workshop-XXXXXX", path[64];
+    int status;
+    (void)state;
+    assert_non_null(mkdtemp(base));
+    snprintf(path, sizeof(path), "%s/model", base);
+    for (int early = 0; early < 2; early++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            struct folder *f;
+            struct sl_error error;
+            if (folder_begin(path, &f, &error) < 0)
+                _exit(1);
+            if (early)
+                raise(SIGTERM);
+            if (folder_add(f, "a", "abc", 3, &error) < 0)
+                _exit(2);
+            raise(SIGTERM);
+            if (folder_commit(f, &error) != -EINTR)
+                _exit(3);
+            folder_end(f);
+            _exit(4);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGTERM);
+    }
+    assert_int_equal(rmdir(base), 0); // nothing is in it
+}
+
 static void weights_survive_their_storage(void **state)
 {
     float weights[1280], found[1280];
@@ -348,6 +381,7 @@ int main(void)
         cmocka_unit_test(rounding_keeps_zero_exact),
         cmocka_unit_test(one_far_value_does_not_widen_the_range),
         cmocka_unit_test(a_folder_appears_whole_or_not_at_all),
+        cmocka_unit_test(a_signal_leaves_no_half_folder),
         cmocka_unit_test(weights_survive_their_storage),
         cmocka_unit_test(classes_go_through_a_shuffle),
         cmocka_unit_test(sigmoid_keeps_its_channels_as_they_are),
