@@ -113,3 +113,16 @@ int linear_inverse(const float *h, size_t k, float ridge, double *inverse, struc
         inverse[i * k + i] += (double)ridge;
     return linear_invert_small(inverse, k) == 0 ? 0 : refuse(error, k);
 }
+
+int linear_correct(const float *h, const float *cross, size_t k, float pull, const float *w,
+                   size_t m, float *out, struct sl_error *error)
+{
+    float *right = malloc(m * k * sizeof(*right) + 1);
+    if (!right)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    linear_apply(right, w, m, k, cross, k);
+    cblas_saxpy((int)(m * k), pull, w, 1, right, 1);
+    const int status = linear_solve(h, k, pull, right, m, out, error);
+    free(right);
+    return status;
+}

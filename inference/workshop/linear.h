@@ -24,6 +24,11 @@ void linear_scale(float *y, size_t k, float factor);
 int linear_solve(const float *h, size_t k, float ridge, const float *c, size_t m, float *w,
                  struct sl_error *error);
 
+// out [m][k] = argmin |w x - out x'|^2 + pull |out - w|^2: weights that make up for inputs x' which
+// are not what they were. h: normal equations of x'; cross [k][k] = x'T x. `pull` is absolute.
+int linear_correct(const float *h, const float *cross, size_t k, float pull, const float *w,
+                   size_t m, float *out, struct sl_error *error);
+
 // u [k][k], upper triangular, with uT u = inverse(h + ridge I): what the rounding of one weight
 // means for the best values of those after it (Frantar and Alistarh, "Optimal Brain Compression",
 // NeurIPS 2022; Frantar et al., "GPTQ", ICLR 2023).

@@ -134,22 +134,17 @@ int sparse_rate_layer(struct sparse_plan *plan, struct walk *walk, struct sparse
     return status;
 }
 
-// argmin |w x - w' x'|^2 + pull |w' - w|^2: what makes up for the errors of the layers before.
+// What makes up for the errors of the layers before.
 static int correct(struct fit *f, float *weights, struct sl_error *error)
 {
-    const uint64_t k = f->rows.k, m = f->rows.m;
-    const float pull = PULL * f->power;
-    float *cross = calloc(k * k, sizeof(*cross)), *right = malloc(m * k * sizeof(*right));
-    int status = cross && right ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
-    if (status == 0) {
-        linear_cross(cross, k, k, f->samples.changed, f->samples.exact, f->samples.rows);
-        for (uint64_t i = 0; i < k; i++)
-            cross[i * k + i] += pull;
-        linear_apply(right, f->rows.values, m, k, cross, k);
-        status = linear_solve(f->h, k, pull, right, m, weights, error);
-    }
+    const uint64_t k = f->rows.k;
+    float *cross = calloc(k * k, sizeof(*cross));
+    if (!cross)
+        return sl_error_set(error, -ENOMEM, "out of memory");
+    linear_cross(cross, k, k, f->samples.changed, f->samples.exact, f->samples.rows);
+    const int status =
+        linear_correct(f->h, cross, k, PULL * f->power, f->rows.values, f->rows.m, weights, error);
     free(cross);
-    free(right);
     return status;
 }
 

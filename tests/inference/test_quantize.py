@@ -54,7 +54,8 @@ def makes_a_model(folder):
         assert (out / "model.onnx").stat().st_size * 3 < (MODEL / "model.onnx").stat().st_size
         assert (out / "model.yaml").read_bytes() == (MODEL / "model.yaml").read_bytes()
     assert made["best"]["output_snr_db"] > made["minmax"]["output_snr_db"] + 3, made
-    assert made["best"]["detection_error"] <= made["minmax"]["detection_error"] < 0.2, made
+    same = 0.002  # below that both find what the float network finds, and the noise decides
+    assert made["best"]["detection_error"] <= max(made["minmax"]["detection_error"], same) < 0.2, made
     again = quantize(folder / "best", "--calibration", PICTURES, "--out", folder / "again")
     assert again.returncode == 0 and "quantised already" in again.stdout, again
 
