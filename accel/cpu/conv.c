@@ -20,7 +20,9 @@ static void find_runs(const struct conv_input *input, int64_t oy, const void **r
 
 static void run_kernel(const struct conv *conv, const struct cpu_conv_row *row)
 {
-    if (conv->kind == CONV_S16)
+    if (row->next_weights)
+        conv->kernels->conv_dot_pair(row);
+    else if (conv->kind == CONV_S16)
         conv->kernels->conv_s16(row);
     else if (conv->kind == CONV_DOT)
         conv->kernels->conv_dot(row);
@@ -55,7 +57,8 @@ struct band {
     const unsigned char *residual; // NULL: none
 };
 
-static void compute_block(const struct conv *conv, const struct band *band, int64_t block)
+// Returns how many blocks it computed.
+static int64_t compute_block(const struct conv *conv, const struct band *band, int64_t block)
 {
     const void *shifted[CPU_MAX_RUNS];
     const struct conv_block *weights = &conv->weights[block];
@@ -66,6 +69,7 @@ static void compute_block(const struct conv *conv, const struct band *band, int6
                                .step = conv->pixel_step,
                                .pixels = conv->out[1],
                                .weights = weights->weights,
+                               .next_weights = weights->pairs ? weights[1].weights : NULL,
                                .epilogue = &epilogue,
                                .y_step = conv->y_step};
     epilogue.bias = conv->bias ? conv->bias + first : NULL;
@@ -84,6 +88,7 @@ static void compute_block(const struct conv *conv, const struct band *band, int6
         }
         run_kernel(conv, &row);
     }
+    return weights->pairs ? 2 : 1;
 }
 
 void conv_activate(const struct conv *conv, void *y, int64_t rows)
@@ -97,8 +102,8 @@ static void compute_band(const struct conv_input *input, int64_t oy, struct band
     const struct conv *conv = input->conv;
     for (int64_t i = 0; i < band->rows; i++)
         find_runs(input, oy + i, band->runs[i]);
-    for (int64_t b = 0; b < conv->blocks; b++)
-        compute_block(conv, band, b);
+    for (int64_t b = 0; b < conv->blocks;)
+        b += compute_block(conv, band, b);
     conv_activate(conv, band->y, band->rows);
 }
 

@@ -52,6 +52,7 @@ extern const struct conv_format conv_formats[CONV_KINDS];
 struct conv_block {
     const struct cpu_segment *segments;
     uint32_t n_segments;
+    bool pairs; // the next block has the same segments, and both are computed together
     const void *weights;
 };
 
@@ -78,18 +79,18 @@ struct conv {
     // Bytes from output to output, row to row, picture to picture, and where the first one stands.
     size_t y_step, y_row, y_picture, y_first;
 
-    bool merged;      // the taps of a kernel row stand side by side: one run
-    bool direct;      // rows are read in place
-    int64_t depth;    // values of one prepared pixel
-    size_t x_step;    // bytes from pixel to pixel of the rows that the kernels read
+    bool merged;       // the taps of a kernel row stand side by side: one run
+    bool direct;       // rows are read in place
+    int64_t depth;     // values of one prepared pixel
+    size_t x_step;     // bytes from pixel to pixel of the rows that the kernels read
     size_t pixel_step; // bytes from output pixel to output pixel in them
-    int64_t columns;  // of a padded row
-    size_t row_bytes; // of a prepared row, with slack
-    int64_t band;     // output rows that one block of weights computes before the next comes
-    int64_t ring;     // prepared rows that are kept
+    int64_t columns;   // of a padded row
+    size_t row_bytes;  // of a prepared row, with slack
+    int64_t band;      // output rows that one block of weights computes before the next comes
+    int64_t ring;      // prepared rows that are kept
     uint32_t n_runs, run_length;
-    int64_t row_runs; // runs in a row of the kernel
-    size_t run_step;  // bytes from one to the next
+    int64_t row_runs;   // runs in a row of the kernel
+    size_t run_step;    // bytes from one to the next
     uint32_t unit;      // granules that are left out together; 0: never
     size_t block_bytes; // of packed weights, were none left out
 

@@ -161,6 +161,20 @@ static int pack_block(struct cpu_compiler *c, struct conv *conv, int64_t number,
     return block->segments && block->weights ? 0 : cpu_no_memory(c);
 }
 
+// Blocks of the same segments are computed two by two where a kernel does that.
+static void find_pairs(const struct conv *conv, struct conv_block *blocks)
+{
+    if (conv->kind != CONV_DOT || !cpu_pairs_blocks(conv->kernels))
+        return;
+    for (int64_t b = 0; b + 1 < conv->blocks; b++) {
+        const struct conv_block *next = &blocks[b + 1];
+        blocks[b].pairs = blocks[b].n_segments == next->n_segments &&
+                          memcmp(blocks[b].segments, next->segments,
+                                 next->n_segments * sizeof(*next->segments)) == 0;
+        b += blocks[b].pairs;
+    }
+}
+
 int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, const void *ctx)
 {
     struct conv_block *blocks = cpu_take(c, (size_t)conv->blocks, sizeof(*blocks));
@@ -176,6 +190,8 @@ int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, con
             pack_dense(conv, b, weight, ctx, packed);
         status = pack_block(c, conv, b, packed, &packing, &blocks[b]);
     }
+    if (status == 0)
+        find_pairs(conv, blocks);
     free(packed);
     free(packing.segments);
     conv->weights = blocks;

@@ -58,6 +58,7 @@ struct cpu_conv_row {
     size_t step; // bytes
     int64_t pixels;
     const void *weights;
+    const void *next_weights; // of the next block, for conv_dot_pair
     const struct cpu_epilogue *epilogue;
     void *y;
     size_t y_step; // bytes
@@ -70,6 +71,9 @@ struct cpu_quant {
 };
 
 typedef void cpu_conv_s16_fn(const struct cpu_conv_row *row);
+// conv_dot for two blocks with the same segments: the second one's bias, multipliers, outputs and
+// residual stand behind the first one's.
+typedef cpu_conv_s16_fn cpu_conv_dot_pair_fn;
 typedef cpu_conv_s16_fn cpu_conv_dot_fn, cpu_conv_sdot_fn, cpu_conv_matrix_fn, cpu_conv_f32_fn;
 // y[i] = x[i] - zero
 typedef void cpu_widen_fn(const uint8_t *x, int16_t *y, int64_t count, int32_t zero,
@@ -124,8 +128,8 @@ typedef cpu_conv_s16_fn cpu_depthwise_s16_fn, cpu_depthwise_f32_fn;
 // The same with granules of four taps of a channel: input [CPU_BLOCK][4] uint8 at runs[s.run] +
 // p * step, weights [segment][CPU_BLOCK][4] int8.
 typedef cpu_conv_s16_fn cpu_depthwise_dot_fn;
-// Makes them: y[(p * depth + c) * 4 + k] = x[k][p * step + c], and 0 for k from count on. `depth` is
-// a multiple of CPU_BLOCK.
+// Makes them: y[(p * depth + c) * 4 + k] = x[k][p * step + c], and 0 for k from count on. `depth`
+// is a multiple of CPU_BLOCK.
 #define CPU_TAPS 4
 struct cpu_taps {
     const uint8_t *x[CPU_TAPS];
@@ -220,6 +224,7 @@ struct cpu_kernels {
     uint32_t dot_whole; // the length of conv_dot's segments is a multiple of it
     cpu_conv_s16_fn *conv_s16;
     cpu_conv_dot_fn *conv_dot;
+    cpu_conv_dot_pair_fn *conv_dot_pair;
     cpu_conv_sdot_fn *conv_sdot;
     cpu_conv_matrix_fn *conv_matrix;
     cpu_conv_f32_fn *conv_f32;
@@ -245,9 +250,31 @@ struct cpu_kernels {
     cpu_binary_f32_fn *binary_f32;
 };
 
+// What belongs to the second block of conv_dot_pair.
+static inline struct cpu_epilogue cpu_next_epilogue(const struct cpu_epilogue *first)
+{
+    struct cpu_epilogue e = *first;
+    e.bias += CPU_BLOCK;
+    e.multiplier += CPU_BLOCK;
+    if (e.add)
+        e.residual += CPU_BLOCK;
+    return e;
+}
+static inline void *cpu_next_output(const struct cpu_conv_row *row)
+{
+    size_t element = row->epilogue->to_real || row->epilogue->to_sums ? 4 : 1;
+    return (char *)row->y + CPU_BLOCK * element;
+}
+
 #define KERNEL(slot, isa, function) cpu_##slot##_fn function;
 #include "accel/cpu/kernels.def"
 #undef KERNEL
+
+// Is conv_dot_pair faster than conv_dot twice?
+static inline bool cpu_pairs_blocks(const struct cpu_kernels *kernels)
+{
+    return kernels->conv_dot_pair != cpu_conv_dot_pair_c && kernels->dot_whole == 1;
+}
 
 // What the epilogue says, in plain C, of one pixel's CPU_BLOCK sums.
 void cpu_store_sums_c(const struct cpu_conv_row *row, int64_t pixel, const int32_t *sums);

@@ -143,6 +143,17 @@ void cpu_conv_dot_c(const struct cpu_conv_row *row)
     dot(row, 4, false);
 }
 
+void cpu_conv_dot_pair_c(const struct cpu_conv_row *row)
+{
+    struct cpu_epilogue epilogue = cpu_next_epilogue(row->epilogue);
+    struct cpu_conv_row next = *row;
+    next.epilogue = &epilogue;
+    next.weights = row->next_weights;
+    next.y = cpu_next_output(row);
+    dot(row, 4, false);
+    dot(&next, 4, false);
+}
+
 void cpu_conv_sdot_c(const struct cpu_conv_row *row)
 {
     dot(row, 4, true);

@@ -52,6 +52,7 @@ struct kernel {
 #include "tests/accel/tile_model.h"
 cpu_conv_dot_fn cpu_conv_dot_avxvnni_simde, cpu_conv_dot_avx512vnni_simde, cpu_conv_dot_amx_model;
 cpu_depthwise_dot_fn cpu_depthwise_dot_avxvnni_simde, cpu_depthwise_dot_avx512vnni_simde;
+cpu_conv_dot_pair_fn cpu_conv_dot_pair_avx512vnni_simde;
 cpu_taps_fn cpu_taps_avx512vnni_simde;
 
 static void check_conv_dot_tiles(struct round *round, struct guard *guard)
@@ -72,6 +73,8 @@ static const struct kernel kernels[] = {
      check_conv_dot, 1},
     {"conv_dot", "cpu_conv_dot_avx512vnni (SIMDe)", CPU_AVX2,
      (kernel_fn *)cpu_conv_dot_avx512vnni_simde, check_conv_dot, 1},
+    {"conv_dot_pair", "cpu_conv_dot_pair_avx512vnni (SIMDe)", CPU_AVX2,
+     (kernel_fn *)cpu_conv_dot_pair_avx512vnni_simde, check_conv_dot_pair, 1},
     {"depthwise_dot", "cpu_depthwise_dot_avxvnni (SIMDe)", CPU_AVX2,
      (kernel_fn *)cpu_depthwise_dot_avxvnni_simde, check_depthwise_dot, 1},
     {"depthwise_dot", "cpu_depthwise_dot_avx512vnni (SIMDe)", CPU_AVX2,

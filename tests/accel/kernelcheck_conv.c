@@ -4,12 +4,13 @@
 
 #include <math.h>
 
-static void make_epilogue(struct round *round, struct guard *guard, struct cpu_epilogue *e)
+static void make_epilogue(struct round *round, struct guard *guard, struct cpu_epilogue *e,
+                          size_t channels)
 {
-    int32_t *bias = guard_take(guard, CPU_BLOCK * sizeof(*bias));
-    float *multiplier = random_reals(round, guard, CPU_BLOCK, 1.0f);
+    int32_t *bias = guard_take(guard, channels * sizeof(*bias));
+    float *multiplier = random_reals(round, guard, channels, 1.0f);
     bool is_signed = random_in(round->random, 0, 1);
-    for (int i = 0; i < CPU_BLOCK; i++) {
+    for (size_t i = 0; i < channels; i++) {
         bias[i] = (int32_t)random_in(round->random, -100000, 100000);
         // Now and then a multiplier for which everything saturates, and one that gives ties.
         int64_t kind = random_in(round->random, 0, 7);
@@ -23,7 +24,7 @@ static void make_epilogue(struct round *round, struct guard *guard, struct cpu_e
     e->high -= (float)random_in(round->random, 0, 3) * 20;
     e->bias = bias;
     e->multiplier = multiplier;
-    e->bias_real = random_reals(round, guard, CPU_BLOCK, 1.0f);
+    e->bias_real = random_reals(round, guard, channels, 1.0f);
     e->to_real = random_in(round->random, 0, 3) == 0;
     e->to_sums = 0;
     if (e->to_real)
@@ -71,16 +72,16 @@ static void make_segments(struct round *round, struct conv_case *c, uint32_t n_r
         c->n_granules += c->segments[i].length;
 }
 
-// `element`: bytes of an input value; `granule`: values of a granule.
+// `element`: bytes of an input value; `granule`: values of a granule; `blocks` of output channels.
 static void make_conv(struct round *round, struct guard *guard, struct conv_case *c, bool real,
-                      size_t element, size_t granule)
+                      size_t element, size_t granule, size_t blocks)
 {
     uint32_t n_runs = (uint32_t)size(round, 10, 3), length = (uint32_t)size(round, 30, 24);
     int64_t pixels = size(round, round->whole > 1 ? 150 : 40, 80);
     length = (length + round->whole - 1) / round->whole * round->whole;
     size_t unit = element * granule, step = unit * (size_t)size(round, 6, 8);
     size_t bytes = (size_t)(pixels - 1) * step + length * unit;
-    make_epilogue(round, guard, &c->epilogue);
+    make_epilogue(round, guard, &c->epilogue, blocks * CPU_BLOCK);
     if (real)
         c->epilogue.to_real = 1;
     else
@@ -94,11 +95,13 @@ static void make_conv(struct round *round, struct guard *guard, struct conv_case
                                    .step = step,
                                    .pixels = pixels,
                                    .epilogue = &c->epilogue,
-                                   .y_step = output_bytes(&c->epilogue)};
+                                   .y_step = blocks * output_bytes(&c->epilogue)};
     make_segments(round, c, n_runs, length);
     size_t n_weights = (size_t)c->n_granules * granule * CPU_BLOCK;
     c->row.weights = real ? (void *)random_reals(round, guard, n_weights, 1.0f)
                           : random_bytes(round, guard, n_weights * element);
+    if (blocks > 1)
+        c->row.next_weights = random_bytes(round, guard, n_weights * element);
 }
 
 // Values of a centred 8-bit tensor and weights, not all of int16.
@@ -125,6 +128,7 @@ struct cpu_add random_add(struct random *r)
 // One in two quantised results meets a residual.
 static void make_residual(struct round *round, struct guard *guard, struct conv_case *c)
 {
+    size_t step = (c->row.next_weights ? 2 : 1) * CPU_BLOCK;
     struct random *r = round->random;
     c->epilogue.add = NULL;
     if (c->epilogue.to_real || c->epilogue.to_sums || random_in(r, 0, 1))
@@ -132,8 +136,8 @@ static void make_residual(struct round *round, struct guard *guard, struct conv_
     c->add = random_add(r);
     c->add.residual_is_a = (uint32_t)random_in(r, 0, 1);
     c->epilogue.add = &c->add;
-    c->epilogue.residual = random_bytes(round, guard, (size_t)c->row.pixels * CPU_BLOCK);
-    c->epilogue.residual_step = CPU_BLOCK;
+    c->epilogue.residual = random_bytes(round, guard, (size_t)c->row.pixels * step);
+    c->epilogue.residual_step = step;
 }
 
 static void run_conv(struct round *round, struct guard *guard, struct conv_case *c)
@@ -147,7 +151,7 @@ static void run_conv(struct round *round, struct guard *guard, struct conv_case 
 void check_conv_s16(struct round *round, struct guard *guard)
 {
     struct conv_case c;
-    make_conv(round, guard, &c, false, 2, 2);
+    make_conv(round, guard, &c, false, 2, 2, 1);
     for (uint32_t r = 0; r < c.n_runs; r++)
         limit_s16(c.runs[r], c.run_bytes / 2);
     limit_s16(c.row.weights, (size_t)c.n_granules * 2 * CPU_BLOCK);
@@ -157,7 +161,14 @@ void check_conv_s16(struct round *round, struct guard *guard)
 void check_conv_dot(struct round *round, struct guard *guard)
 {
     struct conv_case c;
-    make_conv(round, guard, &c, false, 1, 4);
+    make_conv(round, guard, &c, false, 1, 4, 1);
+    run_conv(round, guard, &c);
+}
+
+void check_conv_dot_pair(struct round *round, struct guard *guard)
+{
+    struct conv_case c;
+    make_conv(round, guard, &c, false, 1, 4, 2);
     run_conv(round, guard, &c);
 }
 
@@ -169,14 +180,14 @@ void check_conv_sdot(struct round *round, struct guard *guard)
 void check_conv_matrix(struct round *round, struct guard *guard)
 {
     struct conv_case c;
-    make_conv(round, guard, &c, false, 1, 8);
+    make_conv(round, guard, &c, false, 1, 8, 1);
     run_conv(round, guard, &c);
 }
 
 void check_conv_f32(struct round *round, struct guard *guard)
 {
     struct conv_case c;
-    make_conv(round, guard, &c, true, 4, 1);
+    make_conv(round, guard, &c, true, 4, 1, 1);
     run_conv(round, guard, &c);
 }
 
@@ -187,7 +198,7 @@ void check_depthwise_s16(struct round *round, struct guard *guard)
     int64_t pixels = size(round, 40, 80);
     size_t step = 2 * CPU_BLOCK * (size_t)size(round, 3, 2);
     size_t bytes = (size_t)(pixels - 1) * step + 2 * CPU_BLOCK;
-    make_epilogue(round, guard, &c.epilogue);
+    make_epilogue(round, guard, &c.epilogue, CPU_BLOCK);
     for (uint32_t r = 0; r < n_runs; r++) {
         c.runs[r] = random_bytes(round, guard, bytes);
         limit_s16(c.runs[r], bytes / 2);
@@ -209,7 +220,7 @@ void check_depthwise_dot(struct round *round, struct guard *guard)
     uint32_t n_runs = (uint32_t)size(round, 14, 3);
     int64_t pixels = size(round, 40, 80);
     size_t granule = CPU_TAPS * CPU_BLOCK, step = granule * (size_t)size(round, 3, 2);
-    make_epilogue(round, guard, &c.epilogue);
+    make_epilogue(round, guard, &c.epilogue, CPU_BLOCK);
     c.epilogue.to_sums = random_in(round->random, 0, 4) == 0;
     for (uint32_t r = 0; r < n_runs; r++)
         c.runs[r] = random_bytes(round, guard, (size_t)(pixels - 1) * step + granule);
@@ -244,7 +255,7 @@ void check_depthwise_f32(struct round *round, struct guard *guard)
     int64_t pixels = size(round, 40, 80);
     size_t step = 4 * CPU_BLOCK * (size_t)size(round, 3, 2);
     size_t bytes = (size_t)(pixels - 1) * step + 4 * CPU_BLOCK;
-    make_epilogue(round, guard, &c.epilogue);
+    make_epilogue(round, guard, &c.epilogue, CPU_BLOCK);
     c.epilogue.to_real = 1;
     for (uint32_t r = 0; r < n_runs; r++)
         c.runs[r] = random_reals(round, guard, bytes / sizeof(float), 1.0f);
@@ -279,7 +290,7 @@ void check_winograd_input(struct round *round, struct guard *guard)
 void check_winograd_output(struct round *round, struct guard *guard)
 {
     struct conv_case c;
-    make_epilogue(round, guard, &c.epilogue);
+    make_epilogue(round, guard, &c.epilogue, CPU_BLOCK);
     struct cpu_winograd_output job = {.stride = (uint32_t)random_in(round->random, 1, 2),
                                       .pixels = size(round, 25, 80),
                                       .rows = (uint32_t)size(round, 4, 4),
@@ -293,7 +304,7 @@ void check_winograd_output(struct round *round, struct guard *guard)
     for (size_t i = 0; i < sums; i++)
         m[i] >>= 4;
     job.m = m;
-    c.row.pixels = job.pixels * job.rows;
+    c.row = (struct cpu_conv_row){.pixels = job.pixels * job.rows};
     make_residual(round, guard, &c);
     size_t bytes = job.rows * job.y_row;
     void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);

@@ -38,8 +38,8 @@ INLINE void store_bytes(__m512 centred, int32_t zero, void *y)
     _mm_storeu_si128(y, _mm512_cvtepi32_epi8(words));
 }
 
-// Sums become integers. Only those too large for one need a bound here: packing saturates the others
-// and the bytes meet theirs afterwards.
+// Sums become integers. Only those too large for one need a bound here: packing saturates the
+// others and the bytes meet theirs afterwards.
 INLINE __m512i round_sums(const struct cpu_epilogue *e, __m512i sums)
 {
     __m512 real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(e->multiplier));
@@ -50,8 +50,7 @@ INLINE __m512i round_sums(const struct cpu_epilogue *e, __m512i sums)
 INLINE __m512i pack_pixels(const struct cpu_epilogue *e, __m512i a, __m512i b, __m512i c, __m512i d)
 {
     // Packing works within quarters: what belongs to a pixel is then in every fourth word.
-    const __m512i order =
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i zero = _mm512_set1_epi16((short)e->zero);
     const __m512i low = _mm512_set1_epi8((char)((int32_t)e->low + e->zero));
     const __m512i high = _mm512_set1_epi8((char)((int32_t)e->high + e->zero));
@@ -110,10 +109,10 @@ INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int 
     {
         const int last = count - 1;
         store_four(y, row->y_step, count - p,
-                     pack_pixels(e, round_sums(e, sums[p]),
-                                 round_sums(e, sums[p + 1 < last ? p + 1 : last]),
-                                 round_sums(e, sums[p + 2 < last ? p + 2 : last]),
-                                 round_sums(e, sums[p + 3 < last ? p + 3 : last])));
+                   pack_pixels(e, round_sums(e, sums[p]),
+                               round_sums(e, sums[p + 1 < last ? p + 1 : last]),
+                               round_sums(e, sums[p + 2 < last ? p + 2 : last]),
+                               round_sums(e, sums[p + 3 < last ? p + 3 : last])));
     }
 }
 

@@ -25,10 +25,13 @@
 #define TILES_UP_TO_6(tile)                                                                        \
     TILE_CASE(tile, 1) TILE_CASE(tile, 2) TILE_CASE(tile, 3)                                       \
     TILE_CASE(tile, 4) TILE_CASE(tile, 5) TILE_CASE(tile, 6)
+#define TILES_UP_TO_8(tile)                                                                        \
+    TILES_UP_TO_6(tile) TILE_CASE(tile, 7) TILE_CASE(tile, 8)
+#define TILES_UP_TO_12(tile)                                                                       \
+    TILES_UP_TO_8(tile) TILE_CASE(tile, 9)                                                         \
+    TILE_CASE(tile, 10) TILE_CASE(tile, 11) TILE_CASE(tile, 12)
 #define TILES_UP_TO_14(tile)                                                                       \
-    TILES_UP_TO_6(tile) TILE_CASE(tile, 7) TILE_CASE(tile, 8) TILE_CASE(tile, 9)                   \
-    TILE_CASE(tile, 10) TILE_CASE(tile, 11) TILE_CASE(tile, 12) TILE_CASE(tile, 13)                \
-    TILE_CASE(tile, 14)
+    TILES_UP_TO_12(tile) TILE_CASE(tile, 13) TILE_CASE(tile, 14)
 // clang-format on
 
 // Tiles of nearly the same size, `most` pixels at most: the last one of a row is not much smaller
