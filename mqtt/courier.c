@@ -20,9 +20,7 @@ static void forget_replies(struct sl_publisher *p);
 static void on_up(void *ctx)
 {
     struct sl_publisher *p = ctx;
-    for (size_t i = 0; i < p->n_statuses; i++) {
-        p->statuses[i].due = true;
-    }
+    status_connected(p);
     forget_replies(p);
     p->discovered = 0;
     if (p->birth) {
@@ -112,8 +110,7 @@ static struct later_reply address_of(const struct courier_command *command)
 {
     struct later_reply reply = {0};
     char *response = NULL;
-    mosquitto_property_read_string(command->properties, MQTT_PROP_RESPONSE_TOPIC, &response,
-                                   false);
+    mosquitto_property_read_string(command->properties, MQTT_PROP_RESPONSE_TOPIC, &response, false);
     mosquitto_property_read_binary(command->properties, MQTT_PROP_CORRELATION_DATA,
                                    &reply.correlation, &reply.correlation_size, false);
     reply.topic = reply_topic(command->camera, command->verb, response);
@@ -201,8 +198,7 @@ static int refuse_repeated(void *ctx, const struct sl_command *command, const ch
     struct sl_publisher *p = ctx;
     struct courier_command *handled = p->handled;
     handled->id = g_strdup(id);
-    if (!command->once ||
-        !later_is_repeated(&p->later, handled->camera->name, command->verb, id)) {
+    if (!command->once || !later_is_repeated(&p->later, handled->camera->name, command->verb, id)) {
         return 0;
     }
     snprintf(message, size, "id: expected a new one, found that of a command of the last %d s",
@@ -272,26 +268,6 @@ const struct connection_events courier_events = {
     .failed = on_failed,
     .denied = on_denied,
 };
-
-static bool send_statuses(struct sl_publisher *p)
-{
-    const char *text = p->leaving ? "offline" : "online";
-    for (size_t i = 0; i < p->n_statuses; i++) {
-        struct courier_status *status = &p->statuses[i];
-        const struct connection_message message = {
-            .topic = status->topic,
-            .payload = text,
-            .size = strlen(text),
-            .qos = 1,
-            .retain = true,
-        };
-        if (status->due && connection_publish(&p->connection, &message) == -EAGAIN) {
-            return false;
-        }
-        status->due = false;
-    }
-    return true;
-}
 
 // Retained, and nevertheless said again at each birth: Home Assistant may have forgotten.
 static bool send_discovery(struct sl_publisher *p)
@@ -461,7 +437,8 @@ static struct orders read_orders(struct sl_publisher *p)
 // socket takes all it is given: a slow broker shall not pile these up in libmosquitto.
 static void pump(struct sl_publisher *p)
 {
-    if (!send_statuses(p) || !send_replies(p)) {
+    status_send(p);
+    if (p->statuses[0].due || !send_replies(p)) {
         return;
     }
     for (size_t i = 0; i < p->n_cameras; i++) {
@@ -488,31 +465,13 @@ static int ms_until(int64_t when_ns)
     return (int)CLAMP(left, 0, STEP_MS);
 }
 
-// Says offline everywhere. If that is not acknowledged in time, no goodbye either: then the broker
-// says it for us, by the will.
-static void leave(struct sl_publisher *p, int64_t stop_ns)
-{
-    p->leaving = true;
-    for (size_t i = 0; i < p->n_statuses; i++) {
-        p->statuses[i].due = true;
-    }
-    bool done = false;
-    while (p->connection.up && !done && connection_now_ns() < stop_ns) {
-        done = send_statuses(p) && p->connection.n_pending == 0;
-        if (!done) {
-            connection_step(&p->connection, p->wake_fd, ms_until(stop_ns));
-        }
-    }
-    connection_close(&p->connection, done);
-}
-
 void *courier_run(void *publisher)
 {
     struct sl_publisher *p = publisher;
     for (;;) {
         struct orders orders = read_orders(p);
         if (orders.stopping && (orders.empty || connection_now_ns() >= orders.drain_ns)) {
-            leave(p, orders.stop_ns);
+            status_leave(p, orders.stop_ns);
             forget_replies(p);
             feed_clear(&p->feed);
             return NULL;
@@ -521,7 +480,7 @@ void *courier_run(void *publisher)
         if (p->connection.up && feed_waits(&p->feed)) {
             timeout_ms = MIN(timeout_ms, HISTORY_MS);
         }
-        connection_step(&p->connection, p->wake_fd, timeout_ms);
+        status_step(p, timeout_ms);
         note_remark(p);
         if (p->connection.up) {
             pump(p);

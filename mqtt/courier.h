@@ -9,6 +9,7 @@
 #include "mqtt/pictures.h"
 #include "mqtt/publisher.h"
 #include "mqtt/sparkplug/sparkplug.h"
+#include "mqtt/status.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,11 +28,6 @@ struct courier_camera {
     bool due[COURIER_STATES];
 };
 
-struct courier_status { // one topic that says online or offline
-    char *topic;
-    bool due; // network thread only
-};
-
 struct sl_publisher {
     // Fixed before the thread starts.
     struct sl_config_broker broker;
@@ -40,9 +36,9 @@ struct sl_publisher {
     const struct sl_command *commands;
     size_t n_commands;
     void *commands_ctx;
-    size_t n_cameras, n_statuses;
+    size_t n_cameras;
     struct courier_camera *cameras;
-    struct courier_status *statuses; // the first is the will's
+    struct status *statuses; // of each camera; what is in them is the network thread's
     uint32_t metrics_expiry_s;
     char *birth; // where Home Assistant says that it has started; NULL: it is told nothing
     size_t n_discovery;
@@ -66,6 +62,7 @@ struct sl_publisher {
     struct connection connection;
     struct courier_command *handled; // while its handler runs
     bool connected_before;
+    struct pollfd *fds;
     bool leaving;      // statuses say offline
     size_t discovered; // messages of `discovery` that went
     struct feed feed;

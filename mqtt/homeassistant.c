@@ -54,21 +54,6 @@ static void add_topic(cJSON *json, const char *key, const char *root, const char
     cJSON_AddStringToObject(json, key, topic);
 }
 
-static void add_availability(cJSON *json, const char *root, const char *camera,
-                             const char *daemon_status)
-{
-    cJSON *list = cJSON_AddArrayToObject(json, "availability");
-    cJSON *own = cJSON_CreateObject();
-    add_topic(own, "topic", root, camera, "status");
-    cJSON_AddItemToArray(list, own);
-    if (daemon_status) {
-        cJSON *daemon = cJSON_CreateObject();
-        cJSON_AddStringToObject(daemon, "topic", daemon_status);
-        cJSON_AddItemToArray(list, daemon);
-    }
-    cJSON_AddStringToObject(json, "availability_mode", "all");
-}
-
 static void add_device(cJSON *json, const char *id, const char *camera)
 {
     g_autofree char *name = g_strdup_printf("Sightline %s", camera);
@@ -110,8 +95,8 @@ static void add_state(cJSON *json, const struct entity *e, const char *root, con
     }
 }
 
-void homeassistant_make(const char *prefix, const char *root, const char *camera,
-                        const char *daemon_status, size_t index, struct homeassistant_message *out)
+void homeassistant_make(const char *prefix, const char *root, const char *camera, size_t index,
+                        struct homeassistant_message *out)
 {
     const struct entity *e = &entities[index];
     const char *slash = strrchr(root, '/');
@@ -126,7 +111,7 @@ void homeassistant_make(const char *prefix, const char *root, const char *camera
         cJSON_AddStringToObject(json, "entity_category", "diagnostic");
     }
     add_state(json, e, root, camera);
-    add_availability(json, root, camera, daemon_status);
+    add_topic(json, "availability_topic", root, camera, "status");
     add_device(json, id, camera);
     out->topic = g_strdup_printf("%s/%s/%s/%s_%s/config", prefix, e->component,
                                  slash ? slash + 1 : camera, camera, e->key);

@@ -15,10 +15,9 @@ struct homeassistant_message {
 // Entities of one camera.
 size_t homeassistant_count(void);
 
-// Message `index` of a camera, to be freed with homeassistant_clear. `daemon_status`: a topic that
-// says online or offline for all cameras of the daemon, NULL if there is none.
-void homeassistant_make(const char *prefix, const char *root, const char *camera,
-                        const char *daemon_status, size_t index, struct homeassistant_message *out);
+// Message `index` of a camera, to be freed with homeassistant_clear.
+void homeassistant_make(const char *prefix, const char *root, const char *camera, size_t index,
+                        struct homeassistant_message *out);
 void homeassistant_clear(struct homeassistant_message *message);
 
 #endif

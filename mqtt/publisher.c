@@ -13,7 +13,6 @@
 
 #define MS              1000000ll
 #define FAREWELL_MAX_MS 500u
-#define WILL_DELAY_S    3u
 #define GOODBYE_MS      500u
 #define SESSION_S       10u // longer than the will waits
 
@@ -101,8 +100,7 @@ static void make_camera(struct courier_camera *camera, const char *root, const c
     camera->alarm = g_strdup_printf("%s/%s/alarm", root, name);
     camera->reply = g_strdup_printf("%s/%s/reply/", root, name);
     camera->commands = g_strdup_printf("%s/%s/cmd/", root, name);
-    static const char *const states[COURIER_STATES] = {"info", "health", "metrics",
-                                                       "model/state"};
+    static const char *const states[COURIER_STATES] = {"info", "health", "metrics", "model/state"};
     for (size_t s = 0; s < COURIER_STATES; s++) {
         camera->state[s] = g_strdup_printf("%s/%s/%s", root, name, states[s]);
     }
@@ -121,22 +119,12 @@ static void clear_camera(struct courier_camera *camera)
     }
 }
 
-// A connection has one will. With one camera it is that camera's; with several it is the client's,
-// beside which every camera has a status of its own.
 static void make_topics(struct sl_publisher *p, const struct sl_config *config)
 {
-    const size_t n = config->cameras_count;
-    p->cameras = g_new0(struct courier_camera, n);
-    p->statuses = g_new0(struct courier_status, n + 1);
-    p->n_cameras = n;
-    if (n > 1) {
-        p->statuses[p->n_statuses++].topic =
-            g_strdup_printf("%s/%s/status", p->broker.root, p->client_id);
-    }
-    for (size_t i = 0; i < n; i++) {
+    p->n_cameras = config->cameras_count;
+    p->cameras = g_new0(struct courier_camera, p->n_cameras);
+    for (size_t i = 0; i < p->n_cameras; i++) {
         make_camera(&p->cameras[i], p->broker.root, config->cameras[i].name);
-        p->statuses[p->n_statuses++].topic =
-            g_strdup_printf("%s/%s/status", p->broker.root, config->cameras[i].name);
     }
 }
 
@@ -152,8 +140,7 @@ static void make_discovery(struct sl_publisher *p)
     p->n_discovery = p->n_cameras * each;
     p->discovery = g_new0(struct homeassistant_message, p->n_discovery);
     for (size_t i = 0; i < p->n_discovery; i++) {
-        homeassistant_make(prefix, p->broker.root, p->cameras[i / each].name,
-                           p->n_statuses > p->n_cameras ? p->statuses[0].topic : NULL, i % each,
+        homeassistant_make(prefix, p->broker.root, p->cameras[i / each].name, i % each,
                            &p->discovery[i]);
     }
 }
@@ -165,18 +152,15 @@ static void destroy(struct sl_publisher *p)
     for (size_t i = 0; i < p->n_cameras; i++) {
         clear_camera(&p->cameras[i]);
     }
-    for (size_t i = 0; i < p->n_statuses; i++) {
-        g_free(p->statuses[i].topic);
-    }
     for (size_t i = 0; i < p->n_discovery; i++) {
         homeassistant_clear(&p->discovery[i]);
     }
     g_free(p->discovery);
     g_free(p->birth);
+    status_clear(p);
     pictures_clear(p);
     later_clear(p);
     g_free(p->cameras);
-    g_free(p->statuses);
     g_free(p->client_id);
     credentials_clear(p->password);
     credentials_clear(p->psk);
@@ -275,11 +259,11 @@ static bool start(struct sl_publisher *p, const struct sl_config *config, GError
         .client_id = p->client_id,
         .password = p->password,
         .psk = p->psk,
-        .will = {p->statuses[0].topic, "offline", 7, true, WILL_DELAY_S},
         .session_s = SESSION_S,
         .events = &courier_events,
         .ctx = p,
     };
+    status_make(p);
     int code = pthread_create(&p->thread, NULL, courier_run, p);
     return code ? fail_errno(error, "network thread", code) : true;
 }

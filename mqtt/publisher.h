@@ -1,4 +1,4 @@
-// The publisher: one MQTT connection for the whole daemon, on its own thread and poll loop.
+// The publisher: an MQTT connection for the whole daemon, on its own thread and poll loop.
 //
 // Nothing here ever blocks the caller: what is handed over is copied into the ledger's bounded
 // queue, and published from its disk, QoS 1; a record is done with when the broker acknowledges it,
@@ -8,13 +8,13 @@
 // metrics, verdict/last) keep only their newest value and are published again at every connect.
 //
 // Topics are ROOT/CAMERA/… with status (online, offline), info, verdict, verdict/last, defect, gap,
-// alarm, health, metrics, model/state, crop/NAME, crop/last, frame; cmd/VERB is answered on reply/VERB, or on the response topic that it brings if
-// that is below ROOT/CAMERA/reply/. Retained commands are refused without an
-// answer, repeated ones with it, both counted. A connection has one will: with
-// one camera it sets ROOT/CAMERA/status to offline; with several it sets ROOT/CLIENT_ID/status,
-// which then says online or offline for the daemon beside the cameras' own, which a crash leaves
-// at online. With broker.discovery, Home Assistant is told of every camera, at each connect and
-// each time that it says on DISCOVERY/status that it has started.
+// alarm, health, metrics, model/state, crop/NAME, crop/last, frame; cmd/VERB is answered on
+// reply/VERB, or on the response topic that it brings if that is below ROOT/CAMERA/reply/. Retained
+// commands are refused without an answer, repeated ones with it, both counted. If the daemon dies
+// or is cut off, the broker says offline for each camera: a connection has one will, so every
+// camera but the first has a connection of its own for that (CLIENT_ID-CAMERA). With
+// broker.discovery, Home Assistant is told of every camera, at each connect and each time that it
+// says on DISCOVERY/status that it has started.
 #ifndef SL_MQTT_PUBLISHER_H
 #define SL_MQTT_PUBLISHER_H
 
@@ -35,7 +35,7 @@ struct sl_publisher_stats {
     uint64_t waiting;                                  // of these, not on disk yet
     uint64_t ledger_bytes, ledger_records;
     uint64_t reconnects;
-    uint64_t commands, commands_refused; // all, and those that were not carried out
+    uint64_t commands, commands_refused;      // all, and those that were not carried out
     uint64_t pictures_sent, pictures_dropped; // of parts; dropped: there was no room, or too large
     char last_error[160];
     char connection_problem[160]; // a rival of the same name, an old protocol; empty: none

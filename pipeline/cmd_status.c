@@ -1,7 +1,6 @@
 // `sightline status`: the health of every camera, from what the broker retains.
 //
-// A daemon with several cameras has a `status` of its own beside theirs (its will): a name without
-// `info` and `health`. It says nothing but whether the daemon lives.
+// A name without `info` and `health` has said nothing but whether it is there.
 #include "pipeline/commands.h"
 
 #include "pipeline/listen.h"
@@ -81,14 +80,14 @@ static bool on_message(void *ctx, const char *name, const char *leaf, const char
     return true;
 }
 
-static bool is_daemon(const struct camera *camera)
+static bool is_silent(const struct camera *camera)
 {
     return !camera->has_info && !camera->health;
 }
 
 static int state_of(const struct camera *camera)
 {
-    if (is_daemon(camera))
+    if (is_silent(camera))
         return camera->offline ? FAULT : GOOD;
 
     const cJSON *state = cJSON_GetObjectItemCaseSensitive(camera->health, "state");
@@ -102,7 +101,7 @@ static int state_of(const struct camera *camera)
 static const char *state_name(const struct camera *camera, int state)
 {
     return camera->offline     ? "offline"
-           : is_daemon(camera) ? "online"
+           : is_silent(camera) ? "online"
            : state == GOOD     ? "good"
            : state == DEGRADED ? "degraded"
                                : "fault";

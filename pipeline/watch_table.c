@@ -115,7 +115,7 @@ bool watch_table_take(struct watch_table *table, const char *camera, const char 
 {
     char name[64];
     const bool verdict = !strcmp(leaf, "verdict"), health = !strcmp(leaf, "health");
-    // A daemon's own `status` is no camera, but when it goes that is worth a row.
+    // A camera that has said nothing else is worth a row when it goes.
     const bool offline = !strcmp(leaf, "status") && !strcmp(payload, "offline");
     listen_clean(camera, name, sizeof(name));
     cJSON *json = verdict || health ? cJSON_ParseWithLength(payload, size) : NULL;

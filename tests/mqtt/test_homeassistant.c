@@ -100,7 +100,7 @@ static void says_what_home_assistant_wants(void **state)
     g_autoptr(GHashTable) ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (size_t i = 0; i < homeassistant_count(); i++) {
         struct homeassistant_message message;
-        homeassistant_make("homeassistant", "sightline", "cam1", NULL, i, &message);
+        homeassistant_make("homeassistant", "sightline", "cam1", i, &message);
         cJSON *json = cJSON_Parse(message.payload);
         assert_non_null(json);
         assert_true(g_hash_table_add(ids, g_strdup(text_of(json, "unique_id"))));
@@ -114,9 +114,7 @@ static void says_what_home_assistant_wants(void **state)
             assert_string_equal(text_of(install, "id"), "home-assistant");
             cJSON_Delete(install);
         }
-        const cJSON *list = cJSON_GetObjectItem(json, "availability");
-        assert_int_equal(cJSON_GetArraySize(list), 1);
-        assert_string_equal(text_of(cJSON_GetArrayItem(list, 0), "topic"), "sightline/cam1/status");
+        assert_string_equal(text_of(json, "availability_topic"), "sightline/cam1/status");
         const cJSON *device = cJSON_GetObjectItem(json, "device");
         assert_string_equal(text_of(device, "name"), "Sightline cam1");
         g_auto(GStrv) levels = g_strsplit(message.topic, "/", -1);
@@ -134,13 +132,10 @@ static void names_the_line_where_there_is_one(void **state)
 {
     (void)state;
     struct homeassistant_message message;
-    homeassistant_make("ha", "acme/line3", "cam1", "acme/line3/app/status", 0, &message);
+    homeassistant_make("ha", "acme/line3", "cam1", 0, &message);
     assert_string_equal(message.topic, "ha/sensor/line3/cam1_result/config");
     cJSON *json = cJSON_Parse(message.payload);
-    const cJSON *list = cJSON_GetObjectItem(json, "availability");
-    assert_int_equal(cJSON_GetArraySize(list), 2);
-    assert_string_equal(text_of(cJSON_GetArrayItem(list, 1), "topic"), "acme/line3/app/status");
-    assert_string_equal(text_of(json, "availability_mode"), "all");
+    assert_string_equal(text_of(json, "availability_topic"), "acme/line3/cam1/status");
     cJSON_Delete(json);
     homeassistant_clear(&message);
 }

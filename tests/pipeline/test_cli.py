@@ -251,13 +251,13 @@ class Status(Broker):
         self.assertEqual(done.returncode, 4)
         self.assertEqual(json.loads(done.stdout)["cam1"]["state"], "offline")
 
-    def test_a_daemon_of_several_cameras(self):
+    def test_a_camera_that_says_only_its_status(self):
         self.health("cam1", "good")
-        self.publish("sightline-host/status", b"online")
+        self.publish("cam2/status", b"online")
         done = self.tool("status")
         self.assertEqual(done.returncode, 0)
-        self.assertRegex(done.stdout, r"sightline-host +online")
-        self.publish("sightline-host/status", b"offline")
+        self.assertRegex(done.stdout, r"cam2 +online")
+        self.publish("cam2/status", b"offline")
         self.assertEqual(self.tool("status").returncode, 4)
 
     def test_a_camera_without_health(self):

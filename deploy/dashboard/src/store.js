@@ -57,7 +57,7 @@ export class Store {
         if (!where || where.leaf.startsWith("cmd/")) return;
         const [group] = where.leaf.split("/");
         const taker = TAKERS[where.leaf] ?? TAKERS[`${group}/*`];
-        // A daemon of several cameras has a status of its own, which is no camera.
+        // An empty status is one that was cleared.
         if (!taker || (where.leaf === "status" && !message.payload.length)) return;
         const camera = this.camera(where.camera);
         if (!camera) return;
