@@ -43,6 +43,15 @@ static const char *as_half(struct writer *w, const struct sl_tensor *t)
     return name;
 }
 
+// True if all numbers are multiples of the scale: they were rounded already.
+static bool lies_on(const float *values, uint32_t count, float scale)
+{
+    bool on = true;
+    for (uint32_t i = 0; i < count && on; i++)
+        on = fabsf(values[i] / scale - rintf(values[i] / scale)) < 1e-3f;
+    return on;
+}
+
 // The scale of one group with the least squared error, tried from its greatest number downwards.
 static float best_scale(const float *values, uint32_t count)
 {
@@ -51,6 +60,9 @@ static float best_scale(const float *values, uint32_t count)
         most = fmaxf(most, fabsf(values[i]));
     if (most == 0)
         return 1;
+    for (int n = 1; n <= LEVELS; n++)
+        if (lies_on(values, count, most / (float)n))
+            return most / (float)n;
     for (int step = 0; step < 24; step++) {
         const float scale = most / LEVELS * (1 - 0.02f * (float)step);
         float sum = 0;

@@ -2,6 +2,7 @@
 #include "inference/workshop/commands.h"
 
 #include "inference/workshop/folder.h"
+#include "inference/workshop/int4.h"
 
 #include <argp.h>
 #include <cjson/cJSON.h>
@@ -10,12 +11,14 @@
 #include <string.h>
 
 struct options {
-    const char *path, *out, *contract;
+    const char *path, *out, *contract, *pictures;
     int weights; // enum sl_weight_storage, or -1
+    uint32_t most;
     bool json;
 };
 
-enum { KEY_OUT = 256, KEY_WEIGHTS, KEY_CONTRACT };
+enum { LEAST_PICTURES = 8 };
+enum { KEY_OUT = 256, KEY_WEIGHTS, KEY_CONTRACT, KEY_PICTURES };
 
 static const char *const storages[] = {
     [SL_WEIGHTS_AS_THEY_ARE] = "fp32", [SL_WEIGHTS_FP16] = "fp16", [SL_WEIGHTS_INT4] = "int4"};
@@ -23,13 +26,27 @@ static const char *const storages[] = {
 static const struct argp_option rows[] = {
     {"weights", KEY_WEIGHTS, "FORM", 0,
      "How float weights lie in the file: fp16 (half the size), int4 (an eighth; 15 levels for each "
-     "32 weights, check the accuracy), or fp32",
+     "32 weights; give pictures and check the accuracy), or fp32",
      0},
+    {"calibration", 'c', "DIR", 0,
+     "With int4: pictures on which the layers make up for their rounding; labels are not read", 0},
+    {"pictures", KEY_PICTURES, "N", 0,
+     "Take N of the pictures, evenly spread (default 64; at least 8)", 0},
     {"out", KEY_OUT, "DIR", 0, "Folder to be made for the new model", 0},
     {"contract", KEY_CONTRACT, "FILE", 0, "model.yaml for a network that has none beside it", 0},
     {"json", 'j', NULL, 0, "Print one JSON object", 0},
     {0},
 };
+
+static uint32_t number(struct argp_state *state, const char *option, const char *text,
+                       unsigned long least, unsigned long most)
+{
+    char *end;
+    const unsigned long value = strtoul(text, &end, 10);
+    if (end == text || *end || value < least || value > most)
+        argp_error(state, "%s: expected %lu to %lu, found '%s'", option, least, most, text);
+    return (uint32_t)value;
+}
 
 static int storage(struct argp_state *state, const char *text)
 {
@@ -46,6 +63,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case 'j':
         o->json = true;
+        return 0;
+    case 'c':
+        o->pictures = text;
+        return 0;
+    case KEY_PICTURES:
+        o->most = number(state, "--pictures", text, LEAST_PICTURES, 4096);
         return 0;
     case KEY_OUT:
         o->out = text;
@@ -64,17 +87,24 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->path || !o->out || o->weights < 0)
             argp_error(state, "expected: MODEL --weights FORM --out DIR");
+        if (o->pictures && o->weights != SL_WEIGHTS_INT4)
+            argp_error(state, "--calibration goes with --weights int4");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-static void print(const struct options *o, size_t before, size_t after)
+static void print(const struct options *o, const struct int4_report *report, size_t before,
+                  size_t after)
 {
     if (!o->json) {
         printf("%s: %zu bytes, was %zu (%.1f %%); float weights as %s\n", o->out, after, before,
                100 * (double)after / (double)before, storages[o->weights]);
+        if (o->pictures)
+            printf("  %u layers rounded, %u of them with compensation; outputs: %.1f dB signal to "
+                   "noise\n",
+                   report->n_layers, report->n_compensated, (double)report->output_snr_db);
         return;
     }
     cJSON *root = cJSON_CreateObject();
@@ -82,23 +112,47 @@ static void print(const struct options *o, size_t before, size_t after)
     cJSON_AddStringToObject(root, "weights", storages[o->weights]);
     cJSON_AddNumberToObject(root, "bytes_before", (double)before);
     cJSON_AddNumberToObject(root, "bytes", (double)after);
+    if (o->pictures) {
+        cJSON_AddNumberToObject(root, "layers", report->n_layers);
+        cJSON_AddNumberToObject(root, "layers_compensated", report->n_compensated);
+        cJSON_AddNumberToObject(root, "output_snr_db", (double)report->output_snr_db);
+    }
     char *text = cJSON_PrintUnformatted(root);
     printf("%s\n", text ? text : "{}");
     cJSON_free(text);
     cJSON_Delete(root);
 }
 
-static int work(const struct options *o, const struct network *network, struct sl_error *error)
+static int fit(const struct options *o, struct network *network, struct int4_report *report,
+               struct sl_error *error)
+{
+    struct calibration calibration = {0};
+    struct progress progress;
+    progress_begin(&progress, o->json);
+    int status = calibration_load(network->model, o->pictures, LEAST_PICTURES, o->most,
+                                  progress_step, &progress, &calibration, error);
+    calibration_note(&calibration, network->model, "convert");
+    if (status == 0)
+        status = int4_round(network, &calibration, progress_step, &progress, report, error);
+    calibration_free(&calibration);
+    progress_end(&progress);
+    return status;
+}
+
+static int work(const struct options *o, struct network *network, struct sl_error *error)
 {
     const enum sl_weight_storage weights = (enum sl_weight_storage)o->weights;
+    struct int4_report report = {0};
     void *bytes = NULL;
     size_t size = 0;
-    int status = network_bytes(network, weights, NULL, 0, &bytes, &size, error);
+    int status = o->pictures ? fit(o, network, &report, error) : 0;
+    if (status == 0)
+        status = network_bytes(network, weights, NULL, 0, &bytes, &size, error);
     free(bytes);
     if (status == 0)
         status = network_save(network, o->out, weights, NULL, 0, error);
     if (status == 0)
-        print(o, network->model->graph->onnx_bytes, size);
+        print(o, &report, network->model->graph->onnx_bytes, size);
     return status;
 }
 

@@ -9,31 +9,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVELS = ROUND_LEVELS };
 // Of the mean second moment: keeps the compensation of rounding stable.
 static const float DAMP = 0.01f;
 
-static float level(float value, float scale)
+static float level(float value, float scale, float most)
 {
-    return fminf(fmaxf(rintf(value / scale), -LEVELS), LEVELS);
+    return fminf(fmaxf(rintf(value / scale), -most), most);
 }
 
-// The scale of one row: with `weight` (or NULL for the same everywhere) the one with the least
+uint32_t round_scales(const struct round_task *t)
+{
+    return (t->k + t->span - 1) / t->span;
+}
+
+static float *scale_of(const struct round_task *t, float *scales, uint32_t i, uint32_t j)
+{
+    return &scales[(uint64_t)i * round_scales(t) + j / t->span];
+}
+
+// The scale of some weights: with `weight` (or NULL for the same everywhere) the one with the least
 // weighted squared error, else the one that just holds the greatest number.
-static float row_scale(const float *row, uint32_t k, const float *weight, bool search)
+static float find_scale(const float *row, uint32_t k, float levels, const float *weight,
+                        bool search)
 {
     float most = 0;
     for (uint32_t j = 0; j < k; j++)
         most = fmaxf(most, fabsf(row[j]));
     if (!(most > 1e-12f))
-        return 1.0f / LEVELS;
-    float best = most / LEVELS;
+        return 1 / levels;
+    float best = most / levels;
     double least = DBL_MAX;
     for (int step = 0; step < 40 && search; step++) {
-        const float scale = most / LEVELS * (1 - 0.0125f * (float)step);
+        const float scale = most / levels * (1 - 0.0125f * (float)step);
         double sum = 0;
         for (uint32_t j = 0; j < k; j++) {
-            const float e = row[j] - level(row[j], scale) * scale;
+            const float e = row[j] - level(row[j], scale, levels) * scale;
             sum += (double)(e * e * (weight ? weight[j] : 1));
         }
         if (sum < least) {
@@ -109,8 +119,10 @@ static int compensate(struct round_task *t, struct sl_error *error)
         for (uint32_t j = 0; j < k; j++)
             row[j] = t->target[(uint64_t)i * k + order[j].at];
         for (uint32_t j = 0; j < k; j++) {
-            const float *u = factor + (uint64_t)j * k, q = level(row[j], t->scale[i]);
-            const float e = (row[j] - q * t->scale[i]) / u[j];
+            const float *u = factor + (uint64_t)j * k;
+            const float scale = *scale_of(t, t->scale, i, order[j].at);
+            const float q = level(row[j], scale, t->levels);
+            const float e = (row[j] - q * scale) / u[j];
             t->q[(uint64_t)i * k + order[j].at] = q;
             for (uint32_t c = j + 1; c < k; c++)
                 row[c] -= e * u[c];
@@ -124,8 +136,8 @@ static int compensate(struct round_task *t, struct sl_error *error)
 }
 
 // The mean squared error of the group's results on rows from `first` on, for given whole numbers.
-static int result_error(const struct round_task *t, const float *q, const float *scale,
-                        uint32_t first, double *out, struct sl_error *error)
+static int result_error(const struct round_task *t, const float *q, float *scale, uint32_t first,
+                        double *out, struct sl_error *error)
 {
     const uint32_t rows = t->samples.rows - first, k = t->k, m = t->m;
     float *w = malloc((uint64_t)m * k * sizeof(*w));
@@ -134,7 +146,7 @@ static int result_error(const struct round_task *t, const float *q, const float 
     *out = 0;
     if (w && a && b) {
         for (uint64_t i = 0; i < (uint64_t)m * k; i++)
-            w[i] = q[i] * scale[i / k];
+            w[i] = q[i] * *scale_of(t, scale, (uint32_t)(i / k), (uint32_t)(i % k));
         linear_apply(a, t->samples.exact + (uint64_t)first * k, rows, k, t->weights, m);
         linear_apply(b, t->samples.changed + (uint64_t)first * k, rows, k, w, m);
         for (uint64_t i = 0; i < (uint64_t)rows * m; i++)
@@ -151,9 +163,12 @@ void round_nearest(struct round_task *t, const float *weights, const float *diag
 {
     for (uint32_t i = 0; i < t->m; i++) {
         const float *row = weights + (uint64_t)i * t->k;
-        t->scale[i] = row_scale(row, t->k, diagonal, search);
+        for (uint32_t j = 0; j < t->k; j += t->span)
+            *scale_of(t, t->scale, i, j) =
+                find_scale(row + j, t->k - j < t->span ? t->k - j : t->span, t->levels,
+                           diagonal ? diagonal + j : NULL, search);
         for (uint32_t j = 0; j < t->k; j++)
-            t->q[(uint64_t)i * t->k + j] = level(row[j], t->scale[i]);
+            t->q[(uint64_t)i * t->k + j] = level(row[j], *scale_of(t, t->scale, i, j), t->levels);
     }
 }
 
@@ -164,7 +179,7 @@ int round_open(struct round_task *t, struct sl_error *error)
     t->cross = calloc(kk, sizeof(*t->cross));
     t->diagonal = malloc(t->k * sizeof(*t->diagonal));
     t->target = malloc(mk * sizeof(*t->target));
-    t->scale = malloc(t->m * sizeof(*t->scale));
+    t->scale = malloc((uint64_t)t->m * round_scales(t) * sizeof(*t->scale));
     t->q = malloc(mk * sizeof(*t->q));
     return t->h && t->cross && t->diagonal && t->target && t->scale && t->q
                ? 0
@@ -192,9 +207,9 @@ static int round_way(struct round_task *t, int way, struct sl_error *error)
 
 int round_group(struct round_task *t, bool *compensated, struct sl_error *error)
 {
-    const uint64_t mk = (uint64_t)t->m * t->k;
+    const uint64_t mk = (uint64_t)t->m * t->k, scales = (uint64_t)t->m * round_scales(t);
     const uint32_t first = t->samples.held ? t->samples.rows - t->samples.held : 0;
-    float *q = malloc(mk * sizeof(*q)), *scale = malloc(t->m * sizeof(*scale));
+    float *q = malloc(mk * sizeof(*q)), *scale = malloc(scales * sizeof(*scale));
     double least = DBL_MAX, found = 0;
     int status = q && scale ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
     if (status == 0)
@@ -208,11 +223,11 @@ int round_group(struct round_task *t, bool *compensated, struct sl_error *error)
         least = found;
         *compensated = way > 0;
         memcpy(q, t->q, mk * sizeof(*q));
-        memcpy(scale, t->scale, t->m * sizeof(*scale));
+        memcpy(scale, t->scale, scales * sizeof(*scale));
     }
     if (status == 0) {
         memcpy(t->q, q, mk * sizeof(*q));
-        memcpy(t->scale, scale, t->m * sizeof(*scale));
+        memcpy(t->scale, scale, scales * sizeof(*scale));
     }
     free(q);
     free(scale);

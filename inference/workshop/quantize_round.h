@@ -1,4 +1,4 @@
-// Float weights of one group of a layer -> whole numbers and a scale per row.
+// Float weights of one group of a layer -> whole numbers and scales.
 #ifndef SL_INFERENCE_WORKSHOP_QUANTIZE_ROUND_H
 #define SL_INFERENCE_WORKSHOP_QUANTIZE_ROUND_H
 
@@ -7,20 +7,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { ROUND_LEVELS = 127 }; // from -127 to 127
-
 struct round_task {
     uint32_t m, k;        // rows (output channels) and inputs of this group
     const float *weights; // [m][k], float
+    uint32_t span;        // so many inputs of a row have one scale
+    float levels;         // numbers go from -levels to levels
     struct samples samples;
     float *h, *cross; // [k][k]: second moments of the rounded inputs, and with the exact ones
     float *diagonal;  // [k] of h
     float *target;    // [m][k]: the corrected weights
-    float *scale;     // [m]
+    float *scale;     // [m][round_scales()]
     float *q;         // [m][k], whole numbers
 };
 
-// Room for what is found; m and k are given.
+uint32_t round_scales(const struct round_task *task); // of a row
+// Room for what is found; m, k and span are given.
 int round_open(struct round_task *task, struct sl_error *error);
 void round_close(struct round_task *task);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ROWS = 16384, LEAST_ROWS = 2048, MOST_INPUTS = 8192 };
+enum { LEVELS = 127, MOST_ROWS = 16384, LEAST_ROWS = 2048, MOST_INPUTS = 8192 };
 
 // Lists the columns in which row `first` has weights; returns how many rows from it on have zeros
 // in the same places. Sparse weights shall stay sparse.
@@ -59,7 +59,7 @@ static int open_part(const struct round_task *t, uint32_t first, const uint32_t 
 static int round_part(struct round_task *t, uint32_t first, uint32_t rows, const uint32_t *columns,
                       uint32_t count, bool *compensated, struct sl_error *error)
 {
-    struct round_task part = {.m = rows, .k = count};
+    struct round_task part = {.m = rows, .k = count, .span = count, .levels = LEVELS};
     float *weights = NULL;
     int status = open_part(t, first, columns, &part, &weights, error);
     if (status == 0)
@@ -85,7 +85,7 @@ static int round_all_rows(struct round_task *t, bool *compensated, struct sl_err
         bool part_compensated = false;
         rows = same_zeros(t, first, columns, &count);
         for (uint32_t i = 0; i < rows; i++)
-            t->scale[first + i] = 1.0f / ROUND_LEVELS;
+            t->scale[first + i] = 1.0f / LEVELS;
         if (rows == t->m && count == t->k)
             status = round_group(t, &part_compensated, error);
         else if (count > 0)
@@ -163,8 +163,11 @@ static int round_rows(struct plan *plan, struct walk *walk, uint32_t node,
     uint32_t n_compensated = 0;
     int status = 0;
     for (uint32_t group = 0; group < rows->groups && status == 0; group++) {
-        struct round_task t = {
-            .m = each, .k = rows->k, .weights = rows->values + (uint64_t)group * each * rows->k};
+        struct round_task t = {.m = each,
+                               .k = rows->k,
+                               .span = rows->k,
+                               .levels = LEVELS,
+                               .weights = rows->values + (uint64_t)group * each * rows->k};
         bool compensated = false;
         status = round_open(&t, error);
         if (status == 0 && can_fit(plan, n, rows))

@@ -4,12 +4,14 @@
 Usage: test_convert.py SIGHTLINE MODEL."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 SIGHTLINE, MODEL = sys.argv[1], pathlib.Path(sys.argv[2])
+BOARDS = pathlib.Path(os.environ.get("SIGHTLINE_SHARED", MODEL.parents[2].parent / "shared")) / "data/deeppcb"
 
 
 def convert(*arguments):
@@ -47,6 +49,28 @@ def makes_smaller_files(folder):
         assert (out / "model.yaml").read_bytes() == (MODEL / "model.yaml").read_bytes()
 
 
+def f_score(model):
+    done = subprocess.run([SIGHTLINE, "eval", "--model", model, "--dataset", BOARDS / "test", "--limit", "24", "--json"],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["f1"]
+
+
+def fits_levels_to_pictures(folder):
+    if not BOARDS.is_dir():
+        print(f"{BOARDS} is absent: rounding on pictures was not tried")
+        return
+    out = folder / "fitted"
+    done = convert(MODEL, "--weights", "int4", "--calibration", BOARDS / "train", "--pictures", 8, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert made["layers"] == 10 and made["layers_compensated"] > 5 and made["output_snr_db"] > 20, made
+    assert made["bytes"] == (folder / "int4/model.onnx").stat().st_size
+    check_onnx(out / "model.onnx")
+    assert layers(out) == layers(MODEL)
+    assert f_score(out) > f_score(folder / "int4") + 0.1, (f_score(out), f_score(folder / "int4"))
+
+
 def refused(status, says, out, *arguments):
     done = convert(*arguments, "--out", out)
     assert done.returncode == status and says in done.stderr, (arguments, done)
@@ -57,6 +81,8 @@ def refuses(folder):
     out = folder / "none"
     refused(2, "found 'int3'", out, MODEL, "--weights", "int3")
     refused(2, "expected: MODEL", out, MODEL)
+    refused(2, "goes with --weights int4", out, MODEL, "--weights", "fp16", "--calibration", folder)
+    refused(1, "no pictures", out, MODEL, "--weights", "int4", "--calibration", MODEL)
     refused(1, "No such file", out, folder / "nowhere", "--weights", "fp16")
     broken = folder / "broken.onnx"
     broken.write_bytes((MODEL / "model.onnx").read_bytes()[:5000])
@@ -68,3 +94,4 @@ def refuses(folder):
 with tempfile.TemporaryDirectory() as name:
     refuses(pathlib.Path(name))
     makes_smaller_files(pathlib.Path(name))
+    fits_levels_to_pictures(pathlib.Path(name))
