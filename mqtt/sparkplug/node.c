@@ -119,8 +119,7 @@ static void trigger(struct sl_sparkplug *n, const struct node_camera *camera)
     static const char request[] = "{\"id\":\"sparkplug\"}";
     int outcome = 0;
     char *reply = sl_command_run(n->commands, n->n_commands, n->commands_ctx, camera->name,
-                                 "trigger", request, sizeof(request) - 1,
-                                 NULL, &outcome);
+                                 "trigger", request, sizeof(request) - 1, NULL, &outcome);
     if (reply && strstr(reply, "\"status\":\"error\"")) {
         g_message("sparkplug: %s: trigger: %s", camera->name, reply);
     }
@@ -198,7 +197,8 @@ bool node_publish(struct sl_sparkplug *n, const char *topic, const struct sparkp
 static bool send_birth(struct sl_sparkplug *n)
 {
     const uint64_t now_ms = node_now_ms();
-    const struct sparkplug_metric metrics[] = {
+    const struct node_state state = states_of(n);
+    struct sparkplug_metric metrics[3 + NODE_STATES] = {
         bdseq_metric(n, now_ms),
         {.name = "Node Control/Rebirth", .type = SPARKPLUG_BOOLEAN, .timestamp_ms = now_ms},
         {.name = "Properties/Software",
@@ -206,9 +206,10 @@ static bool send_birth(struct sl_sparkplug *n)
          .timestamp_ms = now_ms,
          .text = "sightline " SIGHTLINE_VERSION},
     };
+    const size_t count = 3 + states_metrics(&state, NULL, metrics + 3);
     const int before = n->seq;
     n->seq = 0;
-    if (!node_publish(n, n->birth_topic, metrics, G_N_ELEMENTS(metrics), true)) {
+    if (!node_publish(n, n->birth_topic, metrics, count, true)) {
         n->seq = before;
         return false;
     }
@@ -216,6 +217,7 @@ static bool send_birth(struct sl_sparkplug *n)
         n->cameras[i].rebirth = n->cameras[i].born;
     }
     n->rebirth = false;
+    n->said = state;
     if (!n->born) {
         n->born = true;
         data_restart(n);
@@ -262,41 +264,6 @@ static bool send_devices(struct sl_sparkplug *n)
     return true;
 }
 
-static bool send_states(struct sl_sparkplug *n)
-{
-    for (size_t i = 0; i < n->n_cameras; i++) {
-        struct node_camera *c = &n->cameras[i];
-        char health[16], model[64];
-        struct sparkplug_metric metrics[2];
-        size_t count = 0;
-        pthread_mutex_lock(&n->lock);
-        g_strlcpy(health, c->health, sizeof(health));
-        g_strlcpy(model, c->model, sizeof(model));
-        pthread_mutex_unlock(&n->lock);
-        const struct sparkplug_metric text = {.type = SPARKPLUG_STRING,
-                                              .timestamp_ms = node_now_ms()};
-        if (strcmp(health, c->said_health)) {
-            metrics[count] = text;
-            metrics[count].name = "Health";
-            metrics[count++].text = health;
-        }
-        if (strcmp(model, c->said_model)) {
-            metrics[count] = text;
-            metrics[count].name = "Model/Version";
-            metrics[count++].text = model;
-        }
-        if (!c->born || !count) {
-            continue;
-        }
-        if (!node_publish(n, c->data, metrics, count, false)) {
-            return false;
-        }
-        g_strlcpy(c->said_health, health, sizeof(c->said_health));
-        g_strlcpy(c->said_model, model, sizeof(c->said_model));
-    }
-    return true;
-}
-
 // Nobody is to be told anything while the primary host is away: the next attempt waits for it.
 static void leave_host(struct sl_sparkplug *n)
 {
@@ -318,7 +285,7 @@ bool node_pump(struct sl_sparkplug *n)
     if ((!n->born || n->rebirth) && !send_birth(n)) {
         return true;
     }
-    if (!send_devices(n) || !send_states(n)) {
+    if (!send_devices(n) || !states_send(n)) {
         return true;
     }
     const bool more = data_send(n);

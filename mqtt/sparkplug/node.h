@@ -37,6 +37,13 @@ struct node_camera {
     struct progress_camera mark;     // where it was at the last mark
 };
 
+#define NODE_STATES 2u // metrics of the node that change
+
+struct node_state {
+    size_t health;    // the worst of its cameras
+    uint64_t working; // cameras
+};
+
 struct node_batch {
     struct store_row rows[NODE_BATCH];
     int n, at;
@@ -47,7 +54,7 @@ struct sl_sparkplug {
     const struct sl_config_broker *broker;
     char *client_id, *password, *psk, *folder;
     const char *node, *primary_host;
-    char *birth_topic, *death_topic, *command_topic, *device_commands, *state_topic;
+    char *birth_topic, *data_topic, *death_topic, *command_topic, *device_commands, *state_topic;
     struct sl_ledger *ledger;
     uint32_t history_rate;
     const struct sl_command *commands;
@@ -68,6 +75,7 @@ struct sl_sparkplug {
     void *will;
     struct progress progress;
     bool born, rebirth, host_online, host_left;
+    struct node_state said;
     uint64_t host_ms; // timestamp of the newest STATE
     int seq;
     struct store_reader reader;
@@ -89,6 +97,13 @@ bool node_publish(struct sl_sparkplug *node, const char *topic,
 void node_leave(struct sl_sparkplug *node, int64_t until_ns); // NDEATH, and the connection ends
 void node_problem(struct sl_sparkplug *node, const char *text);
 uint64_t node_now_ms(void);
+
+// states.c
+struct node_state states_of(struct sl_sparkplug *node);
+// Those that differ from what was `said`; NULL: all.
+size_t states_metrics(const struct node_state *state, const struct node_state *said,
+                      struct sparkplug_metric out[NODE_STATES]);
+bool states_send(struct sl_sparkplug *node); // what has changed; false: it could not go yet
 
 // data.c
 bool data_open(struct sl_sparkplug *node);                               // the ledger can be read

@@ -42,6 +42,7 @@ static void *node_run(void *ctx)
 static void make_topics(struct sl_sparkplug *n, const char *group)
 {
     n->birth_topic = g_strdup_printf("spBv1.0/%s/NBIRTH/%s", group, n->node);
+    n->data_topic = g_strdup_printf("spBv1.0/%s/NDATA/%s", group, n->node);
     n->death_topic = g_strdup_printf("spBv1.0/%s/NDEATH/%s", group, n->node);
     n->command_topic = g_strdup_printf("spBv1.0/%s/NCMD/%s", group, n->node);
     n->device_commands = g_strdup_printf("spBv1.0/%s/DCMD/%s/+", group, n->node);
@@ -59,8 +60,8 @@ static void make_topics(struct sl_sparkplug *n, const char *group)
 
 static void destroy(struct sl_sparkplug *n)
 {
-    char *texts[] = {n->client_id,   n->folder,        n->birth_topic,    n->death_topic,
-                     n->state_topic, n->command_topic, n->device_commands};
+    char *texts[] = {n->client_id,   n->folder,      n->birth_topic,   n->data_topic,
+                     n->death_topic, n->state_topic, n->command_topic, n->device_commands};
     char *secrets[] = {n->password, n->psk};
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
         g_free(texts[i]);

@@ -1,8 +1,9 @@
 // A Sparkplug B 3.0 edge node: the appliance is the node, every camera a device of it.
 //
 // A connection of its own, on a thread of its own, because a connection has one will and here it is
-// the node's death certificate. Topics are spBv1.0/GROUP/{NBIRTH,NDEATH}/NODE, …/{DBIRTH,DDATA,
-// DDEATH}/NODE/CAMERA; commands come on NCMD and DCMD. A device's metrics: Parts, Rejects (NG and
+// the node's death certificate. Topics are spBv1.0/GROUP/{NBIRTH,NDATA,NDEATH}/NODE, …/{DBIRTH,
+// DDATA,DDEATH}/NODE/CAMERA; commands come on NCMD and DCMD. The node's metrics that change:
+// Health, the worst of its cameras, and Cameras/Working. A device's metrics: Parts, Rejects (NG and
 // ERROR), Yield in percent, Last/Result, Last/PartId, Last/Seq, Model/Version, Health; to be
 // written: Device Control/Rebirth and Device Control/Trigger; of the node Node Control/Rebirth.
 //
