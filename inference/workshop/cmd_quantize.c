@@ -161,7 +161,7 @@ static int work(const struct options *o, struct network *network, struct progres
     size_t size = 0;
     uint32_t pictures = 0;
     int status = 0;
-    if (network_is_quantised(network)) {
+    if (quantize_is_done(network)) {
         printf("%s is quantised already: it is taken over as it is\n", o->path);
     } else {
         status = calibration_load(network->model, o->pictures, LEAST_PICTURES, o->most,

@@ -117,7 +117,7 @@ static int after(void *ctx, struct walk *walk, uint32_t node, struct sl_error *e
         add_noise(walk, t, sums);
         plan->report->layers[plan->layer[node]].snr_db = decibel(sums);
     }
-    if (is_output(plan->graph, t))
+    if (is_output(plan->graph, t) && plan->graph->tensors[t].dtype == SL_F32)
         add_noise(walk, t, plan->output_noise);
     return 0;
 }
@@ -131,7 +131,8 @@ static int round_all(struct plan *plan, struct sl_error *error)
                         .calibration = plan->calibration,
                         .before = before,
                         .after = after,
-                        .ctx = plan};
+                        .ctx = plan,
+                        .integers = true};
     return status < 0 ? status : walk_run(&walk, error);
 }
 
@@ -211,8 +212,8 @@ static void free_trial(struct trial *t)
     quantize_report_free(&t->report);
 }
 
-// True if `a` is the better one: by its detections on the pictures held out, or where both find what
-// the float network finds, by the noise of its outputs.
+// True if `a` is the better one: by its detections on the pictures held out, or where both find
+// what the float network finds, by the noise of its outputs.
 static bool is_better(const struct quantize_report *a, const struct quantize_report *b)
 {
     static const double THE_SAME = 0.002;
@@ -259,6 +260,14 @@ int quantize_network(struct network *network, const struct calibration *calibrat
     free_trial(&trials[1]);
     judge_free(judge);
     return status;
+}
+
+bool quantize_is_done(const struct network *network)
+{
+    for (uint32_t n = 0; n < network->graph.n_nodes; n++)
+        if (weight_rows_exist(&network->graph, &network->graph.nodes[n]))
+            return false;
+    return network_is_quantised(network);
 }
 
 void quantize_report_free(struct quantize_report *report)

@@ -58,11 +58,13 @@ struct quantize_report {
     enum quantize_method method; // MINMAX also where it was the better one
 };
 
-// Rewrites network->graph. -ENOTSUP if there is nothing to quantise or the network holds integers
-// already. On failure the graph is not to be used.
+// Rewrites network->graph. Layers and activations that are integers already stay as they are.
+// -ENOTSUP if there is nothing to quantise. On failure the graph is not to be used.
 int quantize_network(struct network *network, const struct calibration *calibration,
                      const struct quantize_options *options, struct quantize_report *out,
                      struct sl_error *error);
+// True if the network is quantised and no layer is left in float.
+bool quantize_is_done(const struct network *network);
 void quantize_report_free(struct quantize_report *report);
 
 #endif

@@ -153,9 +153,27 @@ static int add_integer_node(struct apply *a, uint32_t node, struct sl_error *err
     return status;
 }
 
-static int quantise_float(struct apply *a, uint32_t tensor, struct sl_error *error)
+// The integers that `node` makes `tensor` of, if they are what it would be rounded to.
+static uint32_t same_integers(const struct apply *a, const struct sl_node *node, uint32_t tensor)
+{
+    const struct rounding r = plan_group(a->plan, tensor)->rounding;
+    if (!node || node->op != SL_OP_DEQUANTIZE)
+        return SL_NO_TENSOR;
+    const struct sl_tensor *t = &a->from->tensors[node->inputs[0]];
+    return t->dtype == SL_U8 && t->quant.count == 1 && t->quant.scale[0] == r.scale &&
+                   t->quant.zero_point[0] == r.zero_point
+               ? node->inputs[0]
+               : SL_NO_TENSOR;
+}
+
+// `writer`: the node that computes the tensor, or NULL for the network's input.
+static int quantise_float(struct apply *a, const struct sl_node *writer, uint32_t tensor,
+                          struct sl_error *error)
 {
     if (!a->plan->wanted[tensor])
+        return 0;
+    a->integers[tensor] = same_integers(a, writer, tensor);
+    if (a->integers[tensor] != SL_NO_TENSOR)
         return 0;
     const int status = make_integers(a, tensor, error);
     return status < 0 ? status
@@ -169,7 +187,7 @@ static int add_node(struct apply *a, uint32_t node, struct sl_error *error)
     const struct sl_node *n = &a->from->nodes[node];
     int status = graph_add_node(a->to, n, error);
     for (uint32_t i = 0; i < n->n_outputs && status == 0; i++)
-        status = quantise_float(a, n->outputs[i], error);
+        status = quantise_float(a, n, n->outputs[i], error);
     return status;
 }
 
@@ -188,7 +206,7 @@ int plan_apply(struct plan *plan, struct graph *out, struct sl_error *error)
     for (uint32_t i = 0; i < a.from->n_inputs && status == 0; i++) {
         status = graph_add_input(out, a.from->inputs[i], error);
         if (status == 0)
-            status = quantise_float(&a, a.from->inputs[i], error);
+            status = quantise_float(&a, NULL, a.from->inputs[i], error);
     }
     for (uint32_t n = 0; n < a.from->n_nodes && status == 0; n++)
         if (a.from->nodes[n].op != SL_OP_NONE)

@@ -13,8 +13,9 @@ enum range_kind {
     RANGE_SQUARED_ERROR,
     RANGE_DIVERGENCE,
     RANGE_KINDS,
+    RANGE_GIVEN = RANGE_KINDS, // the file brought it
 };
-extern const char *const range_names[RANGE_KINDS];
+extern const char *const range_names[RANGE_KINDS + 1];
 
 struct range {
     float low, high; // low <= 0 <= high

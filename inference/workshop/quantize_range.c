@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const range_names[RANGE_KINDS] = {
-    [RANGE_MINMAX] = "min-max",           [RANGE_PERCENTILE] = "99.99 %",
-    [RANGE_PERCENTILE_WIDE] = "99.999 %", [RANGE_SQUARED_ERROR] = "squared error",
+const char *const range_names[RANGE_KINDS + 1] = {
+    [RANGE_GIVEN] = "given",
+    [RANGE_MINMAX] = "min-max",
+    [RANGE_PERCENTILE] = "99.99 %",
+    [RANGE_PERCENTILE_WIDE] = "99.999 %",
+    [RANGE_SQUARED_ERROR] = "squared error",
     [RANGE_DIVERGENCE] = "divergence",
 };
 
@@ -328,6 +331,30 @@ static void keep_input_range(struct plan *plan)
     }
 }
 
+// Integers on the other side of the tensor, which the file brought.
+static void take(struct plan *plan, uint32_t tensor, uint32_t integers)
+{
+    const struct sl_tensor *t = &plan->graph->tensors[integers];
+    struct tensor_group *group = plan_group(plan, tensor);
+    if (!plan->wanted[tensor] || t->quant.count != 1 || (t->dtype != SL_U8 && t->dtype != SL_I8))
+        return;
+    const int32_t shift = t->dtype == SL_I8 ? 128 : 0; // from -128 to 127 -> from 0 to 255
+    group->rounding = (struct rounding){t->quant.scale[0], t->quant.zero_point[0] + shift};
+    group->chosen = RANGE_GIVEN;
+}
+
+// Scales that the file brought are kept: a second rounding with the same one changes nothing.
+static void take_given(struct plan *plan)
+{
+    for (uint32_t n = 0; n < plan->graph->n_nodes; n++) {
+        const struct sl_node *node = &plan->graph->nodes[n];
+        if (node->op == SL_OP_QUANTIZE)
+            take(plan, node->inputs[0], node->outputs[0]);
+        else if (node->op == SL_OP_DEQUANTIZE)
+            take(plan, node->outputs[0], node->inputs[0]);
+    }
+}
+
 int ranges_find(struct plan *plan, struct sl_error *error)
 {
     const struct graph *g = plan->graph;
@@ -348,7 +375,8 @@ int ranges_find(struct plan *plan, struct sl_error *error)
                         .calibration = plan->calibration,
                         .after = try_node,
                         .ctx = plan,
-                        .single = true};
+                        .single = true,
+                        .integers = true};
     if (plan->options->method != QUANTIZE_MINMAX)
         status = walk_run(&walk, error);
     for (uint32_t t = 0; t < g->n_tensors && status == 0; t++) {
@@ -358,5 +386,7 @@ int ranges_find(struct plan *plan, struct sl_error *error)
                 group->chosen = (enum range_kind)k;
         group->rounding = range_rounding(group->candidates[group->chosen]);
     }
+    if (status == 0)
+        take_given(plan);
     return status;
 }

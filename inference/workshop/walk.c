@@ -2,6 +2,7 @@
 #include "inference/workshop/walk.h"
 
 #include "accel/accel.h"
+#include "accel/reference.h"
 #include "accel/tensor.h"
 
 #include <errno.h>
@@ -115,11 +116,11 @@ static void drop_values(struct walk *walk, uint32_t tensor)
     *v = (struct walk_values){0};
 }
 
-static float **room_for(uint32_t count, uint64_t elements, bool rows)
+static float **room_for(uint32_t count, uint64_t bytes, bool rows)
 {
     float **out = calloc(count, sizeof(*out));
     for (uint32_t i = 0; out && rows && i < count; i++) {
-        out[i] = malloc(elements * sizeof(float));
+        out[i] = malloc(bytes + 1);
         if (!out[i]) {
             while (i > 0)
                 free(out[--i]);
@@ -137,8 +138,9 @@ static int take_room(struct walk *walk, uint32_t tensor, struct sl_error *error)
     v->exact_elements = (uint64_t)sl_elements(&walk->exact->tensors[tensor]);
     v->changed_elements =
         walk->single ? v->exact_elements : (uint64_t)sl_elements(&walk->changed->tensors[tensor]);
-    v->exact = room_for(count, v->exact_elements, true);
-    v->changed = room_for(count, v->changed_elements, !walk->single);
+    const uint64_t size = sl_dtype_size(walk->exact->tensors[tensor].dtype);
+    v->exact = room_for(count, v->exact_elements * size, true);
+    v->changed = room_for(count, v->changed_elements * size, !walk->single);
     if (v->exact && v->changed) {
         if (walk->single)
             memcpy(v->changed, v->exact, count * sizeof(*v->changed));
@@ -182,7 +184,8 @@ static int compute(struct walk *walk, const struct graph *graph, uint32_t node, 
             size_t bytes;
             memcpy(exact ? v->exact[p] : v->changed[p],
                    sl_program_output(program->program, i, &bytes),
-                   (exact ? v->exact_elements : v->changed_elements) * sizeof(float));
+                   (exact ? v->exact_elements : v->changed_elements) *
+                       sl_dtype_size(graph->tensors[n->outputs[i]].dtype));
         }
     }
     walk_program_free(program);
@@ -201,7 +204,7 @@ static int visit(struct walk *walk, uint32_t node, struct sl_error *error)
 {
     const struct sl_node *n = &walk->exact->nodes[node];
     int status = 0;
-    if (!is_float(walk->exact, n))
+    if (!walk->integers && !is_float(walk->exact, n))
         return sl_error_set(error, -ENOTSUP, "node '%s' (%s) computes integers", n->name,
                             walk->exact->tensors[n->outputs[0]].name);
     if (walk->before)

@@ -28,7 +28,9 @@ struct walk {
     int (*after)(void *ctx, struct walk *walk, uint32_t node, struct sl_error *error);
     void *ctx;
     const struct attention *attention; // which positions samples come from; NULL: all alike
-    bool single; // no changes: `changed` is not computed (and may be NULL)
+    bool single;                       // no changes: `changed` is not computed (and may be NULL)
+    bool integers; // nodes that compute integers are walked over: their values lie as they are,
+                   // not as float numbers. Else they are refused (-ENOTSUP)
 };
 
 // Fills in `values` and walks. The other members are the caller's.

@@ -15,6 +15,7 @@ import tempfile
 
 try:
     import onnx
+    from onnx import numpy_helper
     from small_model import small
 except ImportError:
     print("skipped: python3-onnx is not installed")
@@ -71,6 +72,34 @@ def keeps_layers(folder):
     assert {layer["name"] for layer in info["layers"] if not layer["int8"]} == {"c1", "lat"}, info
 
 
+def constants(path):
+    network = onnx.load(str(path))
+    return [(i.name, numpy_helper.to_array(i).tobytes()) for i in network.graph.initializer]
+
+
+def goes_on_with_part_of_a_model(folder):
+    """`kept` has two layers in float: they become integers, the others stay what they are."""
+    kept, out = folder / "kept2", folder / "whole"
+    done = quantize(MODEL, "--calibration", PICTURES, "--pictures", 8, "--out", kept, "--method", "minmax",
+                    "--keep-float", "c4,h1")
+    assert done.returncode == 0, done.stderr
+    done = quantize(kept, "--calibration", PICTURES, "--pictures", 8, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert {layer["name"] for layer in made["layers"]} == {"c4", "h1"}, made
+    assert made["layers_int8"] == 2 and made["output_snr_db"] > 25, made
+    info = json.loads(run("model", "info", out, "--json").stdout)
+    assert all(layer["int8"] for layer in info["layers"]) and len(info["layers"]) == 10, info
+    check_onnx(out / "model.onnx")
+    after = {value for name, value in constants(out / "model.onnx")}
+    own = [(name, value) for name, value in constants(kept / "model.onnx") if not name.startswith(("c4", "h1"))]
+    changed = [name for name, value in own if value not in after]
+    assert len(own) > 20 and not changed, changed
+    if os.environ.get("SIGHTLINE_ONNXRUNTIME"):
+        done = run("bench", "--model", out, "--against", "onnxruntime", "--seconds", 0.1, "--json")
+        assert done.returncode == 0 and json.loads(done.stdout)["outputs_equal"], done
+
+
 def refused(status, says, out, *arguments):
     done = quantize(*arguments, "--out", out)
     assert done.returncode == status, (arguments, done)
@@ -113,6 +142,7 @@ def main():
         MODEL = small(MODEL, folder / "pcb")
         refuses(folder)
         keeps_layers(folder)
+        goes_on_with_part_of_a_model(folder)
         makes_a_model(folder)
     return 0
 
