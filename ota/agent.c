@@ -48,6 +48,19 @@ static void drop_pending(struct sl_ota_state *s, enum sl_result result)
     s->pending_number = (struct sl_number){0, 0};
 }
 
+static int drop_and_adopt(struct sl_agent *a, struct sl_ota_state *next, enum sl_result result,
+                          enum sl_agent_action *action)
+{
+    enum sl_agent_action then = is_trial(a->state.phase) ? SL_ACTION_ROLL_BACK : SL_ACTION_WAIT;
+    drop_pending(next, result);
+    int status = adopt(a, next);
+    if (status < 0)
+        return status;
+    a->deadline_ms = UINT64_MAX;
+    *action = then;
+    return 0;
+}
+
 // Ends the update at hand; the active bundle serves.
 static int end_update(struct sl_agent *a, enum sl_result result, enum sl_agent_action *action)
 {
@@ -58,14 +71,7 @@ static int end_update(struct sl_agent *a, enum sl_result result, enum sl_agent_a
         sl_state_deny(&next, next.pending_id);
     if (result == SL_RESULT_PARKED)
         memcpy(next.parked_id, next.pending_id, SL_OTA_ID);
-    drop_pending(&next, result);
-    enum sl_agent_action then = is_trial(a->state.phase) ? SL_ACTION_ROLL_BACK : SL_ACTION_WAIT;
-    int status = adopt(a, &next);
-    if (status < 0)
-        return status;
-    a->deadline_ms = UINT64_MAX;
-    *action = then;
-    return 0;
+    return drop_and_adopt(a, &next, result, action);
 }
 
 // Whether `slot` holds an authentic bundle that may run: 0, -EBADMSG, or the device's errno. A read
@@ -77,7 +83,7 @@ static int may_run(struct sl_agent *a, enum sl_slot_name slot, struct sl_bundle_
         status = a->ports.authentic(a->ports.context, slot, facts);
     if (status < 0)
         return status;
-    return sl_number_below(facts->number, a->state.floor) ||
+    return sl_number_below(facts->number, sl_state_lowest(&a->state, facts->id)) ||
                    sl_number_below(facts->number, facts->floor) ||
                    sl_state_is_denied(&a->state, facts->id)
                ? -EBADMSG
@@ -228,23 +234,35 @@ int sl_agent_start(struct sl_agent *a, const struct sl_agent_ports *ports,
     return 0;
 }
 
+// Whatever serves: whether the bundle may be chosen at all.
+static bool may_choose(const struct sl_ota_state *s, const struct sl_bundle_facts *f)
+{
+    return !sl_number_below(f->number, sl_state_lowest(s, f->id)) &&
+           !sl_number_below(f->number, f->floor) && !sl_state_is_denied(s, f->id) &&
+           !sl_state_is_revoked(s, f->id, f->number) && memcmp(f->id, s->parked_id, SL_OTA_ID) != 0;
+}
+
+static bool may_be_older(const struct sl_ota_state *s, const struct sl_bundle_facts *f)
+{
+    return sl_state_is_ordered(s, f->id) && s->order.permits &&
+           !sl_number_below(f->number, s->order.lowest);
+}
+
 static int on_offer(struct sl_agent *a, const struct sl_agent_event *e,
                     enum sl_agent_action *action)
 {
     const struct sl_bundle_facts *f = &e->facts;
     struct sl_ota_state next = a->state;
     struct sl_bundle_facts active;
-    if (a->state.phase != SL_PHASE_IDLE)
+    if (sl_state_has_order(&next) && !sl_state_is_ordered(&next, f->id))
+        return -EACCES;
+    if (next.phase != SL_PHASE_IDLE)
         return -EBUSY;
-    bool serves = a->state.active != SL_SLOT_NONE;
-    if (sl_number_below(f->number, a->state.floor) || sl_number_below(f->number, f->floor) ||
-        sl_state_is_denied(&a->state, f->id) ||
-        (serves && memcmp(f->id, a->state.active_id, SL_OTA_ID) == 0) ||
-        (!e->permitted && memcmp(f->id, a->state.parked_id, SL_OTA_ID) == 0))
+    bool serves = next.active != SL_SLOT_NONE;
+    if (!may_choose(&next, f) || (serves && memcmp(f->id, next.active_id, SL_OTA_ID) == 0))
         return -EPERM;
-    if (serves && !e->permitted) {
-        int status =
-            a->ports.authentic(a->ports.context, (enum sl_slot_name)a->state.active, &active);
+    if (serves && !may_be_older(&next, f)) {
+        int status = a->ports.authentic(a->ports.context, (enum sl_slot_name)next.active, &active);
         if (status < 0)
             return status;
         if (!sl_number_below(active.number, f->number))
@@ -310,6 +328,8 @@ static int commit(struct sl_agent *a, enum sl_agent_action *action)
     memcpy(next.active_id, next.pending_id, SL_OTA_ID);
     if (sl_number_below(next.floor, a->facts.floor))
         next.floor = a->facts.floor;
+    if (sl_number_below(a->facts.number, next.floor))
+        next.floor = a->facts.number; // the order permitted it
     if (next.root_version < a->facts.root_version) {
         next.root_version = a->facts.root_version;
         memcpy(next.root_hash, a->facts.root_hash, sizeof next.root_hash);
@@ -364,8 +384,11 @@ static int on_revert(struct sl_agent *a, enum sl_agent_action *action)
     struct sl_bundle_facts facts;
     const enum sl_slot_name other = spare_slot(&next);
     int status = may_run(a, other, &facts);
+    if (status == 0 && sl_state_is_revoked(&next, facts.id, facts.number))
+        status = -EBADMSG;
     if (status < 0)
         return status == -EBADMSG ? -ENOENT : status;
+    next.order.when = SL_WHEN_NEVER;
     memcpy(next.parked_id, next.active_id, SL_OTA_ID);
     memcpy(next.active_id, facts.id, SL_OTA_ID);
     next.active = (uint8_t)other;
@@ -374,6 +397,58 @@ static int on_revert(struct sl_agent *a, enum sl_agent_action *action)
     if (status == 0)
         *action = SL_ACTION_ROLL_BACK;
     return status;
+}
+
+static int on_withdraw(struct sl_agent *a, enum sl_agent_action *action)
+{
+    struct sl_ota_state next = a->state;
+    if (sl_state_is_ordered(&next, next.pending_id))
+        next.order.when = SL_WHEN_NEVER;
+    return drop_and_adopt(a, &next, SL_RESULT_ABANDONED, action);
+}
+
+// What is pending stays if it may.
+static int adopt_rules(struct sl_agent *a, struct sl_ota_state *next, bool may_stay,
+                       enum sl_agent_action *action)
+{
+    if (next->phase != SL_PHASE_IDLE && !may_stay)
+        return drop_and_adopt(a, next, SL_RESULT_ABANDONED, action);
+    int status = adopt(a, next);
+    if (status == 0)
+        *action = SL_ACTION_WAIT;
+    return status;
+}
+
+static int on_catalog(struct sl_agent *a, const struct sl_ota_catalog *catalog,
+                      enum sl_agent_action *action)
+{
+    struct sl_ota_state next = a->state;
+    if (catalog->number <= next.catalog.number)
+        return catalog->number == next.catalog.number ? -EALREADY : -ESTALE;
+    next.catalog = *catalog;
+    return adopt_rules(a, &next, !sl_state_is_revoked(&next, next.pending_id, next.pending_number),
+                       action);
+}
+
+static bool same_order(const struct sl_ota_order *x, const struct sl_ota_order *y)
+{
+    return x->number == y->number && x->permits == y->permits &&
+           memcmp(x->bundle, y->bundle, SL_OTA_ID) == 0;
+}
+
+static int on_order(struct sl_agent *a, const struct sl_ota_order *order,
+                    enum sl_agent_action *action)
+{
+    struct sl_ota_state next = a->state;
+    if (order->number <= next.order.number)
+        return same_order(order, &next.order) ? -EALREADY : -ESTALE;
+    next.order = *order;
+    if (sl_state_is_ordered(&next, next.parked_id))
+        memset(next.parked_id, 0, SL_OTA_ID); // once more; then it is parked for good
+    const bool meant =
+        sl_state_is_ordered(&next, next.pending_id) &&
+        !sl_number_below(next.pending_number, sl_state_lowest(&next, next.pending_id));
+    return adopt_rules(a, &next, meant, action);
 }
 
 // In which phases an event has a meaning, as bits; an offer answers for itself.
@@ -389,6 +464,8 @@ static const unsigned in_place[SL_EVENTS] = {
         1u << SL_PHASE_SELF_TEST | 1u << SL_PHASE_SHADOW | 1u << SL_PHASE_PROBATION,
     [SL_EVENT_TICK] = ~0u,
     [SL_EVENT_REVERT] = 1u << SL_PHASE_IDLE,
+    [SL_EVENT_CATALOG] = ~0u,
+    [SL_EVENT_ORDER] = ~0u,
 };
 
 int sl_agent_handle(struct sl_agent *a, const struct sl_agent_event *event,
@@ -403,7 +480,11 @@ int sl_agent_handle(struct sl_agent *a, const struct sl_agent_event *event,
     case SL_EVENT_OFFER:
         return on_offer(a, event, action);
     case SL_EVENT_WITHDRAW:
-        return end_update(a, SL_RESULT_ABANDONED, action);
+        return on_withdraw(a, action);
+    case SL_EVENT_CATALOG:
+        return on_catalog(a, event->catalog, action);
+    case SL_EVENT_ORDER:
+        return on_order(a, event->order, action);
     case SL_EVENT_FETCHED:
         return on_fetched(a, action);
     case SL_EVENT_FETCH_FAILED:

@@ -76,16 +76,17 @@ static void print_state(const struct sl_ota_state *s, bool json)
     const char *active = sl_storage_slot_name((enum sl_slot_name)s->active);
     const char *pending = sl_storage_slot_name((enum sl_slot_name)s->pending);
     const char *result = sl_result_name((enum sl_result)s->result);
-    printf(json ? "{\"phase\": \"%s\", \"active\": \"%s\", \"pending\": \"%s\", "
-                  "\"last_result\": \"%s\", \"degraded\": %s, "
-                  "\"floor\": \"%" PRIu32 ".%" PRIu64 "\", \"root\": %" PRIu32
-                  ", \"denied\": %" PRIu32 ", \"slots\": {"
-                : "phase        %s\nactive       %s\npending      %s\nlast result  %s\n"
-                  "degraded     %s\nfloor        %" PRIu32 ".%" PRIu64 "\nroot         %" PRIu32
-                  "\ndenied       %" PRIu32 "\n",
-           phase_name(s->phase), active, pending, result,
-           json ? (s->degraded ? "true" : "false") : (s->degraded ? "yes" : "no"), s->floor.epoch,
-           s->floor.seq, s->root_version, s->n_denied);
+    printf(
+        json ? "{\"phase\": \"%s\", \"active\": \"%s\", \"pending\": \"%s\", "
+               "\"last_result\": \"%s\", \"degraded\": %s, "
+               "\"floor\": \"%" PRIu32 ".%" PRIu64 "\", \"root\": %" PRIu32 ", \"denied\": %" PRIu32
+               ", \"catalog\": %" PRIu32 ", \"order\": %" PRIu32 ", \"slots\": {"
+             : "phase        %s\nactive       %s\npending      %s\nlast result  %s\n"
+               "degraded     %s\nfloor        %" PRIu32 ".%" PRIu64 "\nroot         %" PRIu32
+               "\ndenied       %" PRIu32 "\ncatalog      %" PRIu32 "\norder        %" PRIu32 "\n",
+        phase_name(s->phase), active, pending, result,
+        json ? (s->degraded ? "true" : "false") : (s->degraded ? "yes" : "no"), s->floor.epoch,
+        s->floor.seq, s->root_version, s->n_denied, s->catalog.number, s->order.number);
 }
 
 // Returns whether the slot holds an authentic bundle.

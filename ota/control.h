@@ -9,6 +9,8 @@
 //                                                                           ─▶ PASSED or FAILED
 //     COMMIT / ROLL_BACK ──────────────────▶ unloads the old / the new one
 //
+//     WAIT_IDLE, frames: seconds ──────────▶ waits until no part has come for so long  ─▶ IDLE
+//
 // SWAP after SHADOW of the same id takes what is loaded already. Each of the first three ends in
 // one PASSED or FAILED with the same id, unless another message came before. When the agent goes
 // away, what serves goes on serving, and a shadow ends.
@@ -44,6 +46,9 @@ enum sl_control_verb {
     SL_CONTROL_FAILED, // text: why
     SL_CONTROL_BYE,    // the daemon ends in order
     SL_CONTROL_ASK,    // somebody asks: text "update" (try what is armed) or "rollback"
+    // to the daemon: tell once when no part has come for `frames` seconds; from it: so it is
+    SL_CONTROL_WAIT_IDLE,
+    SL_CONTROL_IDLE,
     SL_CONTROL_VERBS
 };
 
@@ -55,7 +60,7 @@ struct sl_control_component {
 struct sl_control_message {
     uint32_t version, verb;
     uint8_t id[SL_CONTROL_ID];    // the bundle's
-    uint32_t frames;              // of the shadow or the probation
+    uint32_t frames;              // of the shadow or the probation; seconds of WAIT_IDLE
     uint32_t overlap_ppm, score_ppm;
     uint32_t latency_us;          // claims; 0: none
     uint64_t memory;              // octets

@@ -81,15 +81,11 @@ static int prepare(struct otad *o, int signals, struct poll_set *p)
     return wait > 0 ? (int)wait : 0;
 }
 
-// What is armed is tried when the daemon is there to take it, and the site agrees.
 static void tick(struct otad *o)
 {
-    const struct sl_ota_state *s = &o->agent.state;
     otad_daemon_connect(o);
     otad_event(o, SL_EVENT_TICK);
-    if (s->phase == SL_PHASE_ARMED && o->backend[0] && o->daemon >= 0 &&
-        (o->asked || o->settings->gate == SL_GATE_AT_ONCE))
-        otad_event(o, SL_EVENT_GATE_OPEN);
+    otad_try_gate(o);
     otad_tell_daemon(o);
 }
 

@@ -1,7 +1,8 @@
 // Inside of sightline-otad: its state, and what its files give each other. One thread, one loop.
 //
 // otad.c is the program and its loop; otad_ports.c joins the state machine and the storage;
-// otad_fetch.c takes what sources offer; otad_trial.c carries the state machine's actions out with
+// otad_fetch.c takes what sources offer; otad_order.c obeys orders and catalogs and keeps the gate;
+// otad_trial.c carries the state machine's actions out with
 // the self-test and the camera daemon; otad_status.c answers `sightline slot`.
 #ifndef SL_OTA_OTAD_H
 #define SL_OTA_OTAD_H
@@ -46,8 +47,8 @@ struct otad {
     uint8_t refused[OTAD_REFUSED][SL_OTA_ID]; // said once each
     unsigned n_refused;
     uint8_t withdrawn[SL_OTA_ID]; // by an operator, until one asks for it
-    struct sl_bundle_number floor; // of the newest catalog
-    struct sl_catalog catalog;
+    unsigned refusals; // that may still be said, since
+    int64_t refusals_ms;
 
     // trial
     int trial; // memfd of the pending bundle, -1: none
@@ -56,7 +57,10 @@ struct otad {
     int daemon; // connection to sightlined, -1: none
     int64_t connect_ms;
     char backend[SL_CONTROL_TEXT];
-    bool asked; // an operator opened the gate
+    // the gate
+    bool asked;     // an operator opened it
+    bool restarted; // the daemon has started since the bundle was armed
+    bool idle_asked, idle; // the daemon was asked to tell when the line is idle, and told
     pid_t child; // 0: none
     int child_socket;
     struct sl_control_message in, out;
@@ -85,6 +89,15 @@ extern const struct sl_source_sink otad_sink_ops; // without context
 void otad_fetch(struct otad *o);      // begins, or goes on
 void otad_fetch_stop(struct otad *o); // nothing is wanted
 
+// otad_order.c
+void otad_document(void *context, struct sl_source *source, const uint8_t *octets, size_t size);
+bool otad_is_news(struct otad *o, const uint8_t id[SL_OTA_ID]); // and may be said
+// Whether the site's orders keep this bundle away, and in words why.
+bool otad_order_forbids(const struct otad *o, const uint8_t id[SL_OTA_ID], char *why, size_t size);
+enum sl_ota_when otad_gate(const struct otad *o); // of what is armed
+void otad_try_gate(struct otad *o);
+bool otad_serves_revoked(const struct otad *o);
+
 // otad_trial.c
 void otad_self_test(struct otad *o);
 void otad_try(struct otad *o, enum sl_control_verb verb); // SHADOW or SWAP
@@ -93,6 +106,7 @@ void otad_child_ready(struct otad *o);
 void otad_daemon_ready(struct otad *o);
 void otad_daemon_connect(struct otad *o); // if it is due
 void otad_serve_active(struct otad *o);
+void otad_ask_idle(struct otad *o);
 void otad_tell_daemon(struct otad *o); // the state, if it has changed
 int otad_ask(struct otad *o, const char *what); // "update", "rollback"
 

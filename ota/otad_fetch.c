@@ -27,29 +27,23 @@ static enum sl_refusal verify(struct otad *o, const uint8_t *octets, size_t size
     struct head head = {octets, size};
     const struct sl_bundle_source source = {read_head, &head, UINT64_MAX / 2, false};
     const struct sl_trust trust = otad_trust(o);
-    struct sl_bundle_policy policy = {.product = s->product,
-                                      .hardware = s->hardware,
-                                      .floor = {state->floor.epoch, state->floor.seq},
-                                      .denied = state->denied,
-                                      .n_denied = state->n_denied};
-    enum sl_refusal refusal = sl_bundle_verify(&o->scratch, &source, &trust, &policy, error);
+    const struct sl_bundle_policy any = {0};
+    enum sl_refusal refusal = sl_bundle_verify(&o->scratch, &source, &trust, &any, error);
     if (refusal != SL_ACCEPTED)
         return refusal;
     if (o->scratch.super.payload_at != size)
         return sl_refuse(error, SL_REFUSED_OVERSIZED, "octets after the head");
-    policy = (struct sl_bundle_policy){
-        .floor = o->catalog.floor, .denied = o->catalog.revoked, .n_denied = o->catalog.n_revoked};
+    const struct sl_bundle_facts facts = sl_storage_facts(&o->scratch);
+    if (sl_state_is_revoked(state, facts.id, facts.number))
+        return sl_refuse(error, SL_REFUSED_DENIED, "revoked by catalog %u, or below its floor",
+                         state->catalog.number);
+    const struct sl_number lowest = sl_state_lowest(state, facts.id);
+    const struct sl_bundle_policy policy = {.product = s->product,
+                                            .hardware = s->hardware,
+                                            .floor = {lowest.epoch, lowest.seq},
+                                            .denied = state->denied,
+                                            .n_denied = state->n_denied};
     return sl_bundle_check_policy(&o->scratch, &policy, error);
-}
-
-// Each refused bundle is reported once; what has no readable id, by the hash of nothing.
-static bool is_news(struct otad *o, const uint8_t id[SL_OTA_ID])
-{
-    for (unsigned i = 0; i < o->n_refused && i < OTAD_REFUSED; i++)
-        if (!memcmp(o->refused[i], id, SL_OTA_ID))
-            return false;
-    memcpy(o->refused[o->n_refused++ % OTAD_REFUSED], id, SL_OTA_ID);
-    return true;
 }
 
 static void refuse(struct otad *o, const struct sl_source *source, const uint8_t *head,
@@ -58,7 +52,7 @@ static void refuse(struct otad *o, const struct sl_source *source, const uint8_t
     char hex[2 * SL_OTA_ID + 1];
     uint8_t id[SL_OTA_ID];
     memcpy(id, head + SL_SUPER_ID_AT, sizeof(id));
-    if (!is_news(o, id))
+    if (!otad_is_news(o, id))
         return;
     otad_hex(id, hex);
     otad_say(o, "bundle %.16s from the %s refused: %s: %s", hex, source->ops->name, word, why);
@@ -72,11 +66,13 @@ static bool is_pending(const struct otad *o, const uint8_t id[SL_OTA_ID])
            !memcmp(id, o->agent.state.pending_id, SL_OTA_ID);
 }
 
-static bool is_newer(const struct otad *o, struct sl_number number)
+static bool is_newer(const struct otad *o, const struct sl_bundle_facts *facts)
 {
-    const uint8_t active = o->agent.state.active;
-    return active == SL_SLOT_NONE || !o->slots[active].known ||
-           sl_number_below(o->slots[active].number, number);
+    const struct sl_ota_state *s = &o->agent.state;
+    return s->active == SL_SLOT_NONE || !o->slots[s->active].known ||
+           sl_number_below(o->slots[s->active].number, facts->number) ||
+           (sl_state_is_ordered(s, facts->id) && s->order.permits &&
+            !sl_number_below(facts->number, s->order.lowest));
 }
 
 static void take_candidate(struct otad *o, struct sl_source *source)
@@ -103,7 +99,7 @@ static void on_offer(void *context, struct sl_source *source, const uint8_t *hea
 {
     struct otad *o = context;
     struct sl_bundle_error error;
-    char hex[2 * SL_OTA_ID + 1];
+    char hex[2 * SL_OTA_ID + 1], why[64];
     if (size < SL_PAGE)
         return;
     const enum sl_refusal refusal = verify(o, head, size, &error);
@@ -111,7 +107,8 @@ static void on_offer(void *context, struct sl_source *source, const uint8_t *hea
         refuse(o, source, head, sl_refusal_name(refusal), error.message);
         return;
     }
-    const struct sl_agent_event event = {SL_EVENT_OFFER, sl_storage_facts(&o->scratch), false};
+    const struct sl_agent_event event = {.kind = SL_EVENT_OFFER,
+                                         .facts = sl_storage_facts(&o->scratch)};
     if (is_pending(o, event.facts.id)) {
         if (!o->from) {
             take_candidate(o, source);
@@ -125,8 +122,12 @@ static void on_offer(void *context, struct sl_source *source, const uint8_t *hea
         return;
     if (o->agent.state.phase != SL_PHASE_IDLE && o->from)
         return;
-    if (!is_newer(o, event.facts.number)) { // before the state machine verifies all that serves
-        refuse(o, source, head, "old", "not newer than what serves");
+    if (otad_order_forbids(o, event.facts.id, why, sizeof(why))) {
+        refuse(o, source, head, "order", why);
+        return;
+    }
+    if (!is_newer(o, &event.facts)) { // before the state machine verifies all that serves
+        refuse(o, source, head, "old", "not newer than what serves, and no order permits it");
         return;
     }
     otad_fetch_stop(o);
@@ -142,27 +143,6 @@ static void on_offer(void *context, struct sl_source *source, const uint8_t *hea
     o->from = o->writing ? o->from : NULL;
     if (status == -EPERM)
         refuse(o, source, head, "old", "put aside before");
-}
-
-static void on_document(void *context, struct sl_source *source, const uint8_t *octets, size_t size)
-{
-    struct otad *o = context;
-    static struct sl_root root;
-    static struct sl_catalog catalog;
-    static struct sl_document document;
-    struct sl_bundle_error error;
-    const struct sl_trust trust = otad_trust(o);
-    struct sl_octets rest = trust.document;
-    const struct sl_octets all = {octets, size};
-    (void)source;
-    if (rest.left == 0 || size < SL_PREFIX || memcmp(octets, SL_PREFIX_CATALOG, SL_PREFIX) != 0 ||
-        sl_document_take(&rest, SL_PREFIX_ROOT, &document, &error) != SL_ACCEPTED ||
-        sl_root_read(&document, &root, &error) != SL_ACCEPTED ||
-        sl_catalog_verify(all, &root, o->settings->product, &catalog, &error) != SL_ACCEPTED ||
-        catalog.number <= o->catalog.number)
-        return;
-    o->catalog = catalog;
-    otad_say(o, "catalog %u: %u bundles revoked", catalog.number, catalog.n_revoked);
 }
 
 static void fetch_failed(struct otad *o, const char *why)
@@ -211,7 +191,7 @@ static void on_ended(void *context, struct sl_source *source, const uint8_t id[S
     }
 }
 
-const struct sl_source_sink otad_sink_ops = {NULL, on_offer, on_document, on_chunk, on_ended};
+const struct sl_source_sink otad_sink_ops = {NULL, on_offer, otad_document, on_chunk, on_ended};
 
 void otad_fetch(struct otad *o)
 {

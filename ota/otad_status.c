@@ -46,10 +46,18 @@ static void write_slot(const struct otad *o, uint8_t slot, const uint8_t *id, ch
         snprintf(out, size, "{\"slot\":\"%s\",\"id\":\"%s\"}", sl_storage_slot_name(slot), hex);
 }
 
+// What a bundle that is armed waits for.
+static const char *waits(const struct otad *o)
+{
+    static const char *const names[SL_WHENS] = {"", "daemon", "line-idle", "next-start",
+                                                "on-demand"};
+    return o->agent.state.phase == SL_PHASE_ARMED ? names[otad_gate(o)] : "";
+}
+
 void otad_status(const struct otad *o, char *json, size_t size)
 {
     const struct sl_ota_state *s = &o->agent.state;
-    char active[256], pending[256], reason[300];
+    char active[256], pending[256], reason[240];
     const uint32_t n = o->writing ? o->writer.n_chunks : 0, have = o->writing ? o->writer.n_have : 0;
     write_slot(o, s->active, s->active_id, active, sizeof(active));
     write_slot(o, s->pending, s->pending_id, pending, sizeof(pending));
@@ -57,10 +65,12 @@ void otad_status(const struct otad *o, char *json, size_t size)
     snprintf(json, size,
              "{\"phase\":\"%s\",\"active\":%s,\"pending\":%s,\"last_result\":\"%s\","
              "\"reason\":\"%s\",\"degraded\":%s,\"daemon\":%s,\"denied\":%" PRIu32
-             ",\"chunks\":%" PRIu32 ",\"fetched\":%" PRIu32 "}",
+             ",\"chunks\":%" PRIu32 ",\"fetched\":%" PRIu32 ",\"catalog\":%" PRIu32
+             ",\"order\":%" PRIu32 ",\"waits\":\"%s\",\"revoked\":%s}",
              phase_name(s->phase), active, pending, sl_result_name(s->result), reason,
              s->degraded ? "true" : "false", o->daemon >= 0 ? "true" : "false", s->n_denied, n,
-             have);
+             have, s->catalog.number, s->order.number, waits(o),
+             otad_serves_revoked(o) ? "true" : "false");
 }
 
 void otad_client_accept(struct otad *o)

@@ -193,6 +193,7 @@ static void lose_daemon(struct otad *o)
         close(o->daemon);
     o->daemon = -1;
     o->said[0] = '\0';
+    o->idle = o->idle_asked = false;
     o->connect_ms = otad_now_ms() + CONNECT_MS;
 }
 
@@ -258,10 +259,26 @@ void otad_end_trial(struct otad *o, bool committed)
         otad_serve_active(o);
 }
 
+void otad_ask_idle(struct otad *o)
+{
+    o->out.frames = o->settings->idle_s;
+    say_verb(o, SL_CONTROL_WAIT_IDLE, "");
+}
+
+// A daemon that serves no bundle has just started.
+static void note_start(struct otad *o)
+{
+    static const uint8_t none[SL_CONTROL_ID];
+    o->idle = o->idle_asked = false;
+    if (!memcmp(o->in.id, none, sizeof(none)) && o->agent.state.phase == SL_PHASE_ARMED)
+        o->restarted = true;
+}
+
 // It lost what it had when it ended, or never had it: what serves, then the trial.
 static void on_hello(struct otad *o)
 {
     snprintf(o->backend, sizeof(o->backend), "%s", o->in.text);
+    note_start(o);
     if (memcmp(o->in.id, o->agent.state.active_id, SL_CONTROL_ID) != 0)
         otad_serve_active(o);
     if (in_daemon(o))
@@ -335,6 +352,9 @@ void otad_daemon_ready(struct otad *o)
         break;
     case SL_CONTROL_ASK:
         otad_ask(o, o->in.text);
+        break;
+    case SL_CONTROL_IDLE:
+        o->idle = o->idle_asked;
         break;
     case SL_CONTROL_BYE:
         lose_daemon(o);

@@ -14,11 +14,13 @@
 #define PATH(key, member, flags)                                                                   \
     CYAML_FIELD_STRING_PTR(key, TEXT | (flags), struct sl_settings, member, 1, 4095)
 
-enum { FILE_MAX = 64 << 10, SELF_TEST_S = 120, SHADOW_S = 3600, PROBATION_S = 86400 };
+enum { FILE_MAX = 64 << 10, SELF_TEST_S = 120, SHADOW_S = 3600, PROBATION_S = 86400, IDLE_S = 60 };
 enum { PORT = 1883, PORT_TLS = 8883, KEEPALIVE_S = 15 };
 
 static const cyaml_strval_t gates[] = {{"at-once", SL_GATE_AT_ONCE},
-                                       {"on-demand", SL_GATE_ON_DEMAND}};
+                                       {"on-demand", SL_GATE_ON_DEMAND},
+                                       {"line-idle", SL_GATE_LINE_IDLE},
+                                       {"order", SL_GATE_ORDER}};
 
 #define BROKER(key, flags, max)                                                                    \
     CYAML_FIELD_STRING_PTR(#key, TEXT | (flags), struct sl_config_broker, key, 1, max)
@@ -50,7 +52,9 @@ static const cyaml_schema_field_t fields[] = {
     PATH("self_test", self_test, OPTIONAL),
     PATH("camera", camera, OPTIONAL),
     CYAML_FIELD_MAPPING_PTR("broker", TEXT | OPTIONAL, struct sl_settings, broker, broker_fields),
-    CYAML_FIELD_ENUM("gate", CYAML_FLAG_STRICT | OPTIONAL, struct sl_settings, gate, gates, 2),
+    CYAML_FIELD_ENUM("gate", CYAML_FLAG_STRICT | OPTIONAL, struct sl_settings, gate, gates,
+                     sizeof(gates) / sizeof(gates[0])),
+    CYAML_FIELD_UINT("idle_s", OPTIONAL, struct sl_settings, idle_s),
     CYAML_FIELD_UINT("self_test_s", OPTIONAL, struct sl_settings, self_test_s),
     CYAML_FIELD_UINT("shadow_s", OPTIONAL, struct sl_settings, shadow_s),
     CYAML_FIELD_UINT("probation_s", OPTIONAL, struct sl_settings, probation_s),
@@ -59,8 +63,13 @@ static const cyaml_schema_field_t fields[] = {
 static const cyaml_schema_value_t value = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct sl_settings, fields)};
 static const struct sl_yaml_range ranges[] = {
-    {"schema", 1, 1},        {"broker.port", 1, 65535},  {"self_test_s", 1, 3600},
-    {"shadow_s", 1, 604800}, {"probation_s", 1, 604800}, {NULL, 0, 0},
+    {"schema", 1, 1},
+    {"broker.port", 1, 65535},
+    {"self_test_s", 1, 3600},
+    {"shadow_s", 1, 604800},
+    {"probation_s", 1, 604800},
+    {"idle_s", 1, 86400},
+    {NULL, 0, 0},
 };
 static const struct sl_yaml_schema schema = {&value, ranges};
 
@@ -83,6 +92,7 @@ static int fill_broker(struct sl_config_broker *b)
 
 static int fill_all(struct sl_settings *s)
 {
+    s->idle_s = s->idle_s ? s->idle_s : IDLE_S;
     s->self_test_s = s->self_test_s ? s->self_test_s : SELF_TEST_S;
     s->shadow_s = s->shadow_s ? s->shadow_s : SHADOW_S;
     s->probation_s = s->probation_s ? s->probation_s : PROBATION_S;

@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-enum sl_gate { SL_GATE_AT_ONCE, SL_GATE_ON_DEMAND }; // when a bundle that is whole is tried
+// When a bundle that is whole, and that no order of the site names, is tried; the last: never.
+enum sl_gate { SL_GATE_AT_ONCE, SL_GATE_ON_DEMAND, SL_GATE_LINE_IDLE, SL_GATE_ORDER };
 
 // Durations in seconds. What is not in the file is filled in.
 struct sl_settings {
@@ -23,9 +24,10 @@ struct sl_settings {
     char *device_key;  // our secret key, for bundles that are encrypted for us; NULL: none
     char *must_detect; // folder of the site's pictures, NULL: none
     char *self_test;   // program, NULL: the installed one
-    char *camera;      // our name on the broker: the account's
+    char *camera;      // our name in orders, and on the broker: the account's
     struct sl_config_broker *broker; // from which bundles come, too; NULL: none
     uint32_t gate;                   // enum sl_gate
+    uint32_t idle_s;                 // without a part for so long, the line is idle
     uint32_t self_test_s, shadow_s, probation_s;
 };
 

@@ -75,6 +75,9 @@ struct sl_source_ops {
     // Ignored, with `ended` in the next step, if this source does not have that bundle.
     void (*want)(struct sl_source *source, const struct sl_source_want *want);
 
+    // Bundles that were offered before are offered again soon: other rules hold. May be NULL.
+    void (*again)(struct sl_source *source);
+
     void (*free)(struct sl_source *source);
 };
 

@@ -27,6 +27,7 @@ struct stick_source {
     uint32_t chunk; // next
     int64_t due_ms;
     bool wanted, missing; // missing: what is wanted is not on the stick
+    bool bundles;         // documents were offered, bundles are
     struct sl_source_want want;
     struct sl_superblock super;
     uint8_t head[SL_HEAD_MAX]; // of `file`
@@ -85,14 +86,20 @@ static void offer_document(struct stick_source *s)
         s->source.sink->document(s->source.sink->context, &s->source, s->head, (size_t)length);
 }
 
-// One file a step. The agent may want it before the call returns.
+// One file a step, catalogs and orders before the bundles that they are about. The agent may want a
+// bundle before the call returns.
 static void offer_next(struct stick_source *s, int64_t now_ms)
 {
+    while (s->file < s->listing->count && is_bundle(&s->listing->files[s->file]) != s->bundles)
+        s->file++;
     if (s->file >= s->listing->count) {
-        rest(s, now_ms);
+        if (s->bundles)
+            rest(s, now_ms);
+        s->bundles = true;
+        s->file = 0;
         return;
     }
-    if (!is_bundle(&s->listing->files[s->file]))
+    if (!s->bundles)
         offer_document(s);
     else if (read_head(s))
         s->source.sink->offer(s->source.sink->context, &s->source, s->head, s->super.payload_at);
@@ -180,6 +187,7 @@ static void list(struct stick_source *s)
         return;
     }
     s->work = OFFERING;
+    s->bundles = false;
     s->file = 0;
 }
 
@@ -232,6 +240,7 @@ static void want(struct sl_source *source, const struct sl_source_want *want)
     s->wanted = want != NULL;
     if (!want) {
         s->work = s->stick ? OFFERING : NOTHING;
+        s->bundles = true;
         s->file = s->listing ? s->listing->count : 0; // all were offered; look again later
         s->work = s->listing ? s->work : NOTHING;
         return;
@@ -252,7 +261,7 @@ static void free_source(struct sl_source *source)
 
 struct sl_source *sl_source_stick_new(int listener, const struct sl_source_sink *sink)
 {
-    static const struct sl_source_ops ops = {"stick", prepare, step, want, free_source};
+    static const struct sl_source_ops ops = {"stick", prepare, step, want, NULL, free_source};
     struct stick_source *s = calloc(1, sizeof(*s));
     if (!s) {
         close(listener);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define MAGIC   "SLSTATE1"
-#define VERSION 2u
+#define VERSION 3u
 
 // Little-endian, one after the other; the SHA-256 of all of it follows, then zeros.
 enum {
@@ -26,10 +26,17 @@ enum {
     ACTIVE_ID_AT = 108,
     PENDING_ID_AT = 140,
     PARKED_ID_AT = 172,
-    DENIED_AT = 204,
-    HASH_AT = DENIED_AT + (int)(SL_STATE_DENIED * SL_OTA_ID),
-    END = HASH_AT + 32
+    ORDER_AT = 204, // number, when, permits, two of zero, lowest, bundle
+    CATALOG_AT = 256, // number, count, floor
+    DENIED_AT = 276,
+    REVOKED_AT = DENIED_AT + (int)(SL_STATE_DENIED * SL_OTA_ID),
+    HASH_AT = REVOKED_AT + (int)(SL_STATE_REVOKED * SL_OTA_ID),
+    // version 2
+    OLD_VERSION = 2,
+    OLD_DENIED_AT = 204,
+    OLD_HASH_AT = OLD_DENIED_AT + (int)(SL_STATE_DENIED * SL_OTA_ID),
 };
+_Static_assert(HASH_AT + 32 < SL_STATE_RECORD, "the record has room");
 
 bool sl_number_below(struct sl_number a, struct sl_number b)
 {
@@ -63,6 +70,33 @@ void sl_state_deny(struct sl_ota_state *state, const uint8_t id[SL_OTA_ID])
     memcpy(state->denied[state->n_denied++], id, SL_OTA_ID);
 }
 
+bool sl_state_is_revoked(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID],
+                         struct sl_number number)
+{
+    const struct sl_ota_catalog *c = &state->catalog;
+    for (uint32_t i = 0; i < c->n_revoked; i++)
+        if (memcmp(c->revoked[i], id, SL_OTA_ID) == 0)
+            return true;
+    return sl_number_below(number, c->floor);
+}
+
+bool sl_state_has_order(const struct sl_ota_state *state)
+{
+    return state->order.when != SL_WHEN_NEVER;
+}
+
+bool sl_state_is_ordered(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID])
+{
+    return sl_state_has_order(state) && memcmp(state->order.bundle, id, SL_OTA_ID) == 0;
+}
+
+struct sl_number sl_state_lowest(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID])
+{
+    const bool lower = sl_state_is_ordered(state, id) && state->order.permits &&
+                       sl_number_below(state->order.lowest, state->floor);
+    return lower ? state->order.lowest : state->floor;
+}
+
 static void put_number(uint8_t *p, struct sl_number number)
 {
     sl_put32(p, number.epoch);
@@ -72,6 +106,44 @@ static void put_number(uint8_t *p, struct sl_number number)
 static struct sl_number get_number(const uint8_t *p)
 {
     return (struct sl_number){sl_le32(p), sl_le64(p + 4)};
+}
+
+static void put_order(uint8_t *p, const struct sl_ota_order *order)
+{
+    sl_put32(p, order->number);
+    p[4] = order->when;
+    p[5] = order->permits;
+    put_number(p + 8, order->lowest);
+    memcpy(p + 20, order->bundle, SL_OTA_ID);
+}
+
+static void get_order(const uint8_t *p, struct sl_ota_order *order)
+{
+    order->number = sl_le32(p);
+    order->when = p[4];
+    order->permits = p[5];
+    order->lowest = get_number(p + 8);
+    memcpy(order->bundle, p + 20, SL_OTA_ID);
+}
+
+static void put_catalog(uint8_t *record, const struct sl_ota_catalog *catalog)
+{
+    sl_put32(record + CATALOG_AT, catalog->number);
+    sl_put32(record + CATALOG_AT + 4, catalog->n_revoked);
+    put_number(record + CATALOG_AT + 8, catalog->floor);
+    memcpy(record + REVOKED_AT, catalog->revoked, catalog->n_revoked * SL_OTA_ID);
+}
+
+// False: more ids than there are.
+static bool get_catalog(const uint8_t *record, struct sl_ota_catalog *catalog)
+{
+    catalog->number = sl_le32(record + CATALOG_AT);
+    catalog->n_revoked = sl_le32(record + CATALOG_AT + 4);
+    catalog->floor = get_number(record + CATALOG_AT + 8);
+    if (catalog->n_revoked > SL_STATE_REVOKED)
+        return false;
+    memcpy(catalog->revoked, record + REVOKED_AT, catalog->n_revoked * SL_OTA_ID);
+    return true;
 }
 
 void sl_state_encode(const struct sl_ota_state *s, uint8_t record[SL_STATE_RECORD])
@@ -94,6 +166,8 @@ void sl_state_encode(const struct sl_ota_state *s, uint8_t record[SL_STATE_RECOR
     memcpy(record + PENDING_ID_AT, s->pending_id, SL_OTA_ID);
     memcpy(record + PARKED_ID_AT, s->parked_id, SL_OTA_ID);
     memcpy(record + DENIED_AT, s->denied, s->n_denied * SL_OTA_ID);
+    put_order(record + ORDER_AT, &s->order);
+    put_catalog(record, &s->catalog);
     sl_sha256(record + HASH_AT, record, HASH_AT);
 }
 
@@ -102,18 +176,28 @@ static bool is_plausible(const struct sl_ota_state *s)
     bool busy = s->phase != SL_PHASE_IDLE;
     return s->phase < SL_PHASES && s->active <= SL_SLOT_NONE && s->result < SL_RESULTS &&
            s->trying <= 1 && s->degraded <= 1 && s->n_denied <= SL_STATE_DENIED &&
-           s->sequence > 0 && s->sequence < UINT64_MAX &&
+           s->order.when < SL_WHENS && s->order.permits <= 1 &&
+           (s->order.number > 0 || s->order.when == SL_WHEN_NEVER) &&
+           s->catalog.n_revoked <= SL_STATE_REVOKED && s->sequence > 0 && s->sequence < UINT64_MAX &&
            (busy ? s->pending <= SL_SLOT_B && s->pending != s->active : s->pending == SL_SLOT_NONE);
+}
+
+// The hash over all before it, and zeros after.
+static bool is_whole(const uint8_t *record, size_t hash_at)
+{
+    uint8_t hash[32];
+    const size_t end = hash_at + sizeof hash;
+    sl_sha256(hash, record, hash_at);
+    return memcmp(hash, record + hash_at, sizeof hash) == 0 && record[end] == 0 &&
+           memcmp(record + end, record + end + 1, SL_STATE_RECORD - end - 1) == 0;
 }
 
 int sl_state_decode(const uint8_t record[SL_STATE_RECORD], struct sl_ota_state *state)
 {
-    uint8_t hash[32];
-    if (memcmp(record + MAGIC_AT, MAGIC, 8) != 0 || sl_le32(record + VERSION_AT) != VERSION)
-        return -EBADMSG;
-    sl_sha256(hash, record, HASH_AT);
-    if (memcmp(hash, record + HASH_AT, sizeof hash) != 0 || record[END] != 0 ||
-        memcmp(record + END, record + END + 1, SL_STATE_RECORD - END - 1) != 0)
+    const uint32_t version = sl_le32(record + VERSION_AT);
+    const bool old = version == OLD_VERSION;
+    if (memcmp(record + MAGIC_AT, MAGIC, 8) != 0 || (version != VERSION && !old) ||
+        !is_whole(record, old ? OLD_HASH_AT : HASH_AT))
         return -EBADMSG;
     const uint8_t *small = record + SMALL_AT;
     struct sl_ota_state s = {
@@ -132,13 +216,17 @@ int sl_state_decode(const uint8_t record[SL_STATE_RECORD], struct sl_ota_state *
         .pending_number = get_number(record + PENDING_NUMBER_AT),
         .n_denied = sl_le32(record + DENIED_COUNT_AT),
     };
+    if (!old && !get_catalog(record, &s.catalog))
+        return -EBADMSG;
+    if (!old)
+        get_order(record + ORDER_AT, &s.order);
     if (!is_plausible(&s))
         return -EBADMSG;
     memcpy(s.root_hash, record + ROOT_HASH_AT, sizeof s.root_hash);
     memcpy(s.active_id, record + ACTIVE_ID_AT, SL_OTA_ID);
     memcpy(s.pending_id, record + PENDING_ID_AT, SL_OTA_ID);
     memcpy(s.parked_id, record + PARKED_ID_AT, SL_OTA_ID);
-    memcpy(s.denied, record + DENIED_AT, s.n_denied * SL_OTA_ID);
+    memcpy(s.denied, record + (old ? OLD_DENIED_AT : DENIED_AT), s.n_denied * SL_OTA_ID);
     *state = s;
     return 0;
 }

@@ -9,9 +9,10 @@
 
 #include "ota/device.h"
 
-#define SL_STATE_RECORD 4096u
-#define SL_STATE_DENIED 32u // bundle ids; a further one takes the place of the oldest
-#define SL_OTA_ID       32u // a bundle id is a SHA-256
+#define SL_STATE_RECORD  4096u
+#define SL_STATE_DENIED  32u // bundle ids; a further one takes the place of the oldest
+#define SL_STATE_REVOKED 80u // ids of one catalog: SL_REVOKED_MAX
+#define SL_OTA_ID        32u // a bundle id is a SHA-256
 
 enum sl_slot_name { SL_SLOT_A, SL_SLOT_B, SL_SLOT_GOLDEN, SL_SLOT_NONE };
 
@@ -48,6 +49,30 @@ struct sl_number {
     uint64_t seq;
 };
 
+// What the newest catalog says: what may no longer be chosen.
+struct sl_ota_catalog {
+    uint32_t number, n_revoked; // number 0: none came yet
+    struct sl_number floor;
+    uint8_t revoked[SL_STATE_REVOKED][SL_OTA_ID];
+};
+
+enum sl_ota_when { // of an order, as in ota/bundle/catalog.h
+    SL_WHEN_NEVER, // the order is over; its number still counts
+    SL_WHEN_AT_ONCE,
+    SL_WHEN_LINE_IDLE,
+    SL_WHEN_NEXT_START,
+    SL_WHEN_ON_DEMAND,
+    SL_WHENS
+};
+
+// The plant's newest order to this camera. While it stands, only the bundle that it names is taken.
+struct sl_ota_order {
+    uint32_t number;       // 0: none came yet
+    uint8_t when, permits; // enum sl_ota_when; 1: permits an older bundle, down to `lowest`
+    struct sl_number lowest;
+    uint8_t bundle[SL_OTA_ID];
+};
+
 struct sl_ota_state {
     uint64_t sequence; // of the record; sl_state_save counts it up
     uint8_t phase, active, pending, result;
@@ -61,6 +86,8 @@ struct sl_ota_state {
     uint8_t active_id[SL_OTA_ID], pending_id[SL_OTA_ID], parked_id[SL_OTA_ID];
     struct sl_number pending_number;
     uint8_t denied[SL_STATE_DENIED][SL_OTA_ID]; // n_denied of them, oldest first
+    struct sl_ota_order order;
+    struct sl_ota_catalog catalog;
 };
 
 struct sl_state_store {
@@ -85,10 +112,19 @@ int sl_state_save(struct sl_state_store *store, const struct sl_ota_state *state
 
 bool sl_state_is_denied(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID]);
 void sl_state_deny(struct sl_ota_state *state, const uint8_t id[SL_OTA_ID]);
+// Whether the catalog keeps this bundle from being chosen.
+bool sl_state_is_revoked(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID],
+                         struct sl_number number);
+// Whether an order stands, and names this bundle.
+bool sl_state_has_order(const struct sl_ota_state *state);
+bool sl_state_is_ordered(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID]);
+// The lowest number that this bundle may have: the floor, or what the order permits for it.
+struct sl_number sl_state_lowest(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID]);
 bool sl_number_below(struct sl_number a, struct sl_number b);
 const char *sl_result_name(enum sl_result result);
 
-// The record's bytes. Reading: -EBADMSG for anything that a writer would not have written.
+// The record's bytes. Reading: -EBADMSG for anything that a writer would not have written. Records
+// of version 2, which had neither order nor catalog, are read too.
 void sl_state_encode(const struct sl_ota_state *state, uint8_t record[SL_STATE_RECORD]);
 int sl_state_decode(const uint8_t record[SL_STATE_RECORD], struct sl_ota_state *state);
 

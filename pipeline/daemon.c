@@ -7,6 +7,7 @@
 static void on_verdict(void *ctx, const struct sl_verdict *verdict)
 {
     struct sl_daemon *daemon = ctx;
+    sl_update_part(daemon->update);
     g_mutex_lock(&daemon->lock);
     const gboolean wanted = daemon->limit == 0 || daemon->summary.parts < daemon->limit;
     if (wanted)

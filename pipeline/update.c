@@ -9,12 +9,13 @@
 #include <errno.h>
 #include <gio/gio.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 20 };
+enum { LOOK_MS = 20, IDLE_LOOK_MS = 250 };
 
 struct camera {
     GstElement *detect;
@@ -35,11 +36,13 @@ struct sl_update {
     void *ctx;
     GThread *thread;
     int listener, wake, agent; // agent -1: not connected
+    _Atomic gint64 last_part_us;
     GMutex lock;               // guards what follows, and sending to the agent
     gboolean stopping;
     GArray *cameras; // struct camera
     struct bundle serving, trying;
     gboolean told; // that the trial has had its frames
+    guint32 idle_s; // the agent waits until no part has come for so long; 0: it does not
     struct sl_control_message in, out; // large
 };
 
@@ -64,6 +67,7 @@ static void hang_up(struct sl_update *u)
     if (u->agent >= 0)
         close(u->agent);
     u->agent = -1;
+    u->idle_s = 0;
 }
 
 static void say(struct sl_update *u, enum sl_control_verb verb, const uint8_t *id, const char *text)
@@ -234,6 +238,21 @@ static void look(struct sl_update *u)
     say(u, SL_CONTROL_PASSED, m->id, text);
 }
 
+void sl_update_part(struct sl_update *u)
+{
+    if (u)
+        atomic_store_explicit(&u->last_part_us, g_get_monotonic_time(), memory_order_relaxed);
+}
+
+static void look_at_line(struct sl_update *u)
+{
+    const gint64 last_us = atomic_load_explicit(&u->last_part_us, memory_order_relaxed);
+    if (g_get_monotonic_time() - last_us < (gint64)u->idle_s * G_USEC_PER_SEC)
+        return;
+    u->idle_s = 0;
+    say(u, SL_CONTROL_IDLE, NULL, "");
+}
+
 // --- messages -----------------------------------------------------------------------------------
 
 static void take_bundle(struct sl_update *u, int fd)
@@ -270,6 +289,9 @@ static void take(struct sl_update *u, int fd)
     case SL_CONTROL_COMMIT:
     case SL_CONTROL_ROLL_BACK:
         end_trial(u, u->in.verb == SL_CONTROL_COMMIT);
+        break;
+    case SL_CONTROL_WAIT_IDLE:
+        u->idle_s = u->in.frames;
         break;
     case SL_CONTROL_STATE:
         u->state(u->ctx, u->in.text);
@@ -322,7 +344,7 @@ static gpointer run(gpointer data)
     while (!u->stopping) {
         struct pollfd fds[3] = {
             {u->wake, POLLIN, 0}, {u->listener, POLLIN, 0}, {u->agent, POLLIN, 0}};
-        const int wait_ms = u->trying.fd >= 0 ? LOOK_MS : -1;
+        const int wait_ms = u->trying.fd >= 0 ? LOOK_MS : u->idle_s > 0 ? IDLE_LOOK_MS : -1;
         g_mutex_unlock(&u->lock);
         poll(fds, G_N_ELEMENTS(fds), wait_ms);
         g_mutex_lock(&u->lock);
@@ -335,6 +357,8 @@ static gpointer run(gpointer data)
             greet(u);
         if (u->trying.fd >= 0)
             look(u);
+        if (u->idle_s > 0)
+            look_at_line(u);
     }
     say(u, SL_CONTROL_BYE, NULL, "");
     g_mutex_unlock(&u->lock);
@@ -364,6 +388,7 @@ struct sl_update *sl_update_new(const gchar *path, const gchar *group, const gch
     u->state = state;
     u->ctx = ctx;
     u->listener = listener;
+    sl_update_part(u); // a line that has just started is not idle
     u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     u->agent = u->serving.fd = u->trying.fd = -1;
     u->cameras = g_array_new(FALSE, FALSE, sizeof(struct camera));

@@ -27,6 +27,9 @@ void sl_update_attach(struct sl_update *update, GstElement *detect, sl_update_ch
                       void *camera);
 void sl_update_detach(struct sl_update *update, GstElement *detect);
 
+// A part was seen; any thread, and cheap. NULL is fine.
+void sl_update_part(struct sl_update *update);
+
 // Passes an operator's wish on to the agent: "update" or "rollback". -ENOTCONN: no agent is there.
 int sl_update_ask(struct sl_update *update, const char *what);
 

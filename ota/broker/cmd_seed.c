@@ -2,6 +2,7 @@
 #include "mqtt/connection.h"
 #include "ota/sha256.h"
 #include "mqtt/credentials.h"
+#include "ota/broker/seed_document.h"
 #include "ota/broker/seeder.h"
 #include "ota/bundle/superblock.h"
 #include "ota/bundle/tool.h"
@@ -21,13 +22,14 @@ enum {
     CHUNK_TOKEN = 1,
     FAREWELL_MS = 2000,
     REPORT_MS = 2000,
+    DOCUMENT_S = 30, // how long the broker may take to take one
 };
 
 struct seed {
     const char *file, *root;
     struct sl_config_broker broker;
     uint32_t rate_kib, cameras, idle_s;
-    bool json;
+    bool json, takes_back;
     // the bundle
     int fd;
     struct sl_superblock super;
@@ -51,7 +53,8 @@ enum {
     OPTION_TOPICS,
     OPTION_RATE,
     OPTION_CAMERAS,
-    OPTION_IDLE
+    OPTION_IDLE,
+    OPTION_WITHDRAW
 };
 
 static const struct argp_option rows[] = {
@@ -67,6 +70,7 @@ static const struct argp_option rows[] = {
      "Most KiB per second that are sent; each camera receives as much (2048; 0: no limit)", 0},
     {"cameras", OPTION_CAMERAS, "N", 0, "End when N cameras have all of it", 0},
     {"idle", OPTION_IDLE, "SECONDS", 0, "End when nobody has asked for so long", 0},
+    {"withdraw", OPTION_WITHDRAW, NULL, 0, "Take a catalog or order back from the broker", 0},
     {"json", 'j', NULL, 0, "Say at the end what was done, as one JSON object", 0},
     {0},
 };
@@ -119,6 +123,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPTION_IDLE:
         s->idle_s = tool_u32("idle", text, 1000000, state);
+        return 0;
+    case OPTION_WITHDRAW:
+        s->takes_back = true;
         return 0;
     case 'j':
         s->json = true;
@@ -379,14 +386,8 @@ static int run(struct seed *s)
     return s->failed || (s->cameras > 0 && sl_seeder_n_done(&s->seeder) < s->cameras);
 }
 
-int bundle_seed(int argc, char **argv)
+static int seed_bundle(struct seed *s)
 {
-    static const char doc[] =
-        "Announces the bundle FILE on the broker and sends each chunk that cameras ask for, once "
-        "for all of them. Runs until it is interrupted, or as --cameras and --idle say; then the "
-        "announcement is taken back. Exit status 1 if fewer than --cameras have all of it. What a "
-        "camera accepts, its keys decide: neither the broker nor this command is trusted.";
-    static const struct argp argp = {rows, parse, "FILE", doc, NULL, NULL, NULL};
     static const struct connection_events events = {
         .up = on_up,
         .down = on_down,
@@ -395,35 +396,55 @@ int bundle_seed(int argc, char **argv)
         .failed = on_failed,
         .denied = on_denied,
     };
+    const struct sigaction action = {.sa_handler = on_signal};
+    const struct sl_seeder_ports ports = {s, send_chunk, send_beat};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sl_seeder_init(&s->seeder, &ports, s->root, s->super.id, s->super.payload,
+                   (uint64_t)s->rate_kib << 10, now_ms());
+    s->connection.events = &events;
+    s->connection.ctx = s;
+    const int status = run(s);
+    close(s->fd);
+    return status;
+}
+
+int bundle_seed(int argc, char **argv)
+{
+    static const char doc[] =
+        "Announces the bundle FILE on the broker and sends each chunk that cameras ask for, once "
+        "for all of them. Runs until it is interrupted, or as --cameras and --idle say; then the "
+        "announcement is taken back. A catalog or order is left with the broker, which gives it to "
+        "every camera, also to those that come later. Exit status 1 if fewer than --cameras have "
+        "all of it. What a "
+        "camera accepts, its keys decide: neither the broker nor this command is trusted.";
+    static const struct argp argp = {rows, parse, "FILE", doc, NULL, NULL, NULL};
     static char localhost[] = "127.0.0.1";
     static struct seed s = {.root = SL_PACKET_ROOT, .rate_kib = DEFAULT_RATE_KIB};
     s.broker =
         (struct sl_config_broker){.host = localhost, .port = DEFAULT_PORT, .keepalive_s = 30};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     GError *error = NULL;
-    if (open_bundle(&s) != 0)
+    const bool document = seed_is_document(s.file);
+    if (s.takes_back && !document)
+        return tool_fail("%s: --withdraw takes a catalog or an order; a bundle's announcement is "
+                         "taken back at the end",
+                         s.file);
+    if (!document && open_bundle(&s) != 0)
         return 1;
     if (!credentials_read(&s.broker, &s.password, &error)) {
         tool_fail("%s", error->message);
         g_error_free(error);
         return 1;
     }
-    const struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    const struct sl_seeder_ports ports = {&s, send_chunk, send_beat};
-    sl_seeder_init(&s.seeder, &ports, s.root, s.super.id, s.super.payload,
-                   (uint64_t)s.rate_kib << 10, now_ms());
+    s.connection =
+        (struct connection){.broker = &s.broker, .client_id = s.client_id, .password = s.password};
     mosquitto_lib_init();
     snprintf(s.client_id, sizeof(s.client_id), "sightline-seed-%08x", g_random_int());
-    s.connection = (struct connection){.broker = &s.broker,
-                                       .client_id = s.client_id,
-                                       .password = s.password,
-                                       .events = &events,
-                                       .ctx = &s};
-    const int status = run(&s);
+    const int status = document
+                           ? seed_document(&s.connection, s.root, s.file, s.takes_back, DOCUMENT_S)
+                           : seed_bundle(&s);
     credentials_clear(s.password);
     mosquitto_lib_cleanup();
-    close(s.fd);
     return status;
 }

@@ -12,7 +12,8 @@ static const uint8_t magic[4] = {'S', 'L', 'U', 'P'};
 static const char *const words[] = {[SL_PACKET_HEAD] = "head",
                                     [SL_PACKET_CHUNK] = "chunk",
                                     [SL_PACKET_BEAT] = "beat",
-                                    [SL_PACKET_ASK] = "ask"};
+                                    [SL_PACKET_ASK] = "ask",
+                                    [SL_PACKET_DOCUMENT] = "document"};
 
 static bool is_name_letter(char c)
 {
@@ -65,9 +66,9 @@ void sl_packet_topic(char out[SL_PACKET_TOPIC_MAX], const char *root, enum sl_pa
     if (index != UINT32_MAX)
         snprintf(number, sizeof(number), "%u", (unsigned)index);
     const char *const last = kind == SL_PACKET_ASK ? (camera ? camera : "+") : number;
+    const bool single = kind == SL_PACKET_BEAT || kind == SL_PACKET_DOCUMENT;
     snprintf(out, SL_PACKET_TOPIC_MAX, "%.*s/%s/%s%s%.*s", SL_PACKET_ROOT_MAX, root, name,
-             words[kind], kind == SL_PACKET_BEAT ? "" : "/", SL_PACKET_CAMERA_MAX,
-             kind == SL_PACKET_BEAT ? "" : last);
+             words[kind], single ? "" : "/", SL_PACKET_CAMERA_MAX, single ? "" : last);
 }
 
 // The topic is compared with the one that the octets should have come under.
@@ -97,6 +98,9 @@ static bool length_fits(const struct sl_packet *p)
         return p->a < SL_CHUNKS_MAX && p->size > 0 && p->size <= SL_CHUNK;
     case SL_PACKET_BEAT:
         return p->a <= 1 && p->size == 0;
+    case SL_PACKET_DOCUMENT:
+        return p->a == 0 && p->b == 0 && p->size >= SL_DOCUMENT_BODY_AT &&
+               p->size <= SL_DOCUMENT_MAX;
     default:
         return p->b <= SL_CHUNKS_MAX && p->size <= SL_PACKET_BITMAP_MAX;
     }
@@ -107,7 +111,7 @@ bool sl_packet_read(const char *root, const char *topic, const uint8_t *octets, 
 {
     if (size < SL_PACKET_HEADER || size > SL_PACKET_MAX ||
         memcmp(octets, magic, sizeof(magic)) != 0 || octets[4] != VERSION ||
-        octets[5] < SL_PACKET_HEAD || octets[5] > SL_PACKET_ASK || sl_le16(octets + 6) != 0)
+        octets[5] < SL_PACKET_HEAD || octets[5] > SL_PACKET_DOCUMENT || sl_le16(octets + 6) != 0)
         return false;
     struct sl_packet p = {.kind = (enum sl_packet_kind)octets[5],
                           .id = octets + 8,

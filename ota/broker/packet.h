@@ -9,12 +9,14 @@
 //     head   ID/head/PART  (retained)  part             octets of the head  SL_PACKET_PART of it
 //     chunk  ID/chunk/INDEX            index            sequence            the chunk
 //     beat   ID/beat                   1: all is sent   last sequence       none
+//     document ID/document (retained) 0              0                   the document
 //     ask    ID/ask/CAMERA             last sequence    chunks that it has  none, or a bitmap
 //                                      that was seen                       of those that it lacks
 //
-// ID is the first 8 octets of the bundle id in hexadecimal digits; PART and INDEX are decimal. The
-// head is all of a bundle before its payload. A sequence number counts the chunks that a seeder
-// has sent since it started. A bitmap has one bit for each chunk, lowest bit first, the rest zero.
+// ID is the first 8 octets of the bundle id in hexadecimal digits, of a document the SHA-256; PART
+// and INDEX are decimal. The head is all of a bundle before its payload. A sequence number counts
+// the chunks that a seeder has sent since it started. A bitmap has one bit for each chunk, lowest
+// bit first, the rest zero.
 //
 // Nothing here is trusted: a head is what its signatures say, a chunk is what its hash says.
 #ifndef SL_OTA_BROKER_PACKET_H
@@ -40,7 +42,13 @@ enum {
 
 #define SL_PACKET_ROOT "sightline-update"
 
-enum sl_packet_kind { SL_PACKET_HEAD = 1, SL_PACKET_CHUNK, SL_PACKET_BEAT, SL_PACKET_ASK };
+enum sl_packet_kind {
+    SL_PACKET_HEAD = 1,
+    SL_PACKET_CHUNK,
+    SL_PACKET_BEAT,
+    SL_PACKET_ASK,
+    SL_PACKET_DOCUMENT
+};
 
 struct sl_packet {
     enum sl_packet_kind kind;

@@ -15,6 +15,7 @@ enum {
     WRONG_MAX = 16,       // chunks with the wrong hash in a row, then a pause
     PAUSE_MS = 1000,
     PAUSE_MAX_MS = 60000,
+    DOCUMENTS_MAX = 64, // looked at until heads are asked for again
 };
 
 #define NEVER UINT64_MAX
@@ -120,6 +121,11 @@ static void forget_subscriptions(struct sl_receiver *r)
 static void listen(struct sl_receiver *r, uint64_t now_ms)
 {
     subscribe(r, SL_PACKET_HEAD, NULL, UINT32_MAX, true);
+    if (r->ports.document && now_ms >= r->documents_ms) {
+        subscribe(r, SL_PACKET_DOCUMENT, NULL, 0, true);
+        r->documents_ms = now_ms + LISTEN_MS;
+        r->n_documents = 0;
+    }
     r->listen_ms = now_ms + LISTEN_MS;
     r->missed_head = false;
 }
@@ -137,6 +143,7 @@ void sl_receiver_up(struct sl_receiver *r, uint64_t now_ms)
 {
     forget_subscriptions(r);
     r->up = true;
+    r->documents_ms = 0;
     listen(r, now_ms);
     if (r->fetching)
         begin_hearing(r, now_ms);
@@ -313,6 +320,22 @@ static void on_head(struct sl_receiver *r, const struct sl_packet *p, uint64_t n
         judge(r, now_ms);
 }
 
+static void on_document(struct sl_receiver *r, const struct sl_packet *p)
+{
+    if (!r->ports.document || r->n_documents >= DOCUMENTS_MAX) {
+        r->counts.busy++;
+        return;
+    }
+    r->n_documents++;
+    r->ports.document(r->ports.ctx, p->data, p->size);
+}
+
+void sl_receiver_again(struct sl_receiver *r, uint64_t now_ms)
+{
+    memset(r->judged, 0, sizeof(r->judged));
+    r->listen_ms = now_ms;
+}
+
 void sl_receiver_message(struct sl_receiver *r, const char *topic, const uint8_t *octets,
                          size_t size, uint64_t now_ms)
 {
@@ -325,6 +348,8 @@ void sl_receiver_message(struct sl_receiver *r, const char *topic, const uint8_t
     }
     if (p.kind == SL_PACKET_HEAD) {
         on_head(r, &p, now_ms);
+    } else if (p.kind == SL_PACKET_DOCUMENT) {
+        on_document(r, &p);
     } else if (!r->fetching || p.kind == SL_PACKET_ASK || memcmp(p.id, r->id, SL_HASH) != 0) {
         r->counts.foreign++;
     } else if (p.kind == SL_PACKET_CHUNK) {

@@ -28,6 +28,8 @@ struct sl_receiver_ports {
     // the storage.
     int (*chunk)(void *ctx, uint32_t index, const uint8_t *octets, size_t size);
     uint32_t (*random)(void *ctx);
+    // A catalog or an order, perhaps; or NULL.
+    void (*document)(void *ctx, const uint8_t *octets, size_t size);
 };
 
 struct sl_receiver_counts {
@@ -36,7 +38,7 @@ struct sl_receiver_counts {
     uint64_t foreign;          // not one of ours, or of another bundle, or nothing that was wanted
     uint64_t repeated;         // a chunk that was there already
     uint64_t lies;             // a chunk with the wrong hash
-    uint64_t busy;             // part of a head while another one was put together
+    uint64_t busy; // part of a head while another one was put together; documents in a flood
     uint64_t asks, pauses;
 };
 
@@ -48,8 +50,9 @@ struct sl_receiver {
     // a head that is put together
     uint8_t head_id[SL_HASH], head[SL_HEAD_MAX];
     uint32_t head_size, head_parts; // parts as bits; size 0: none
-    uint64_t head_ms, listen_ms;
+    uint64_t head_ms, listen_ms, documents_ms;
     bool missed_head;
+    unsigned n_documents; // since heads were asked for
     struct {
         uint8_t id[SL_HASH];
         uint64_t until_ms;
@@ -83,6 +86,9 @@ void sl_receiver_message(struct sl_receiver *r, const char *topic, const uint8_t
 void sl_receiver_fetch(struct sl_receiver *r, const uint8_t id[SL_HASH], uint64_t payload,
                        bool (*have)(void *ctx, uint32_t index), uint64_t now_ms);
 void sl_receiver_stop(struct sl_receiver *r);
+
+// Retained heads are asked for again, and those that were judged are offered again.
+void sl_receiver_again(struct sl_receiver *r, uint64_t now_ms);
 
 bool sl_receiver_is_whole(const struct sl_receiver *r);
 // Since the last chunk was taken, or the fetch began.

@@ -86,14 +86,19 @@ static const struct connection_events events = {
 
 // --- what the receiver wants --------------------------------------------------------------------
 
-// A chunk that is lost is asked for again; a head must come.
+static bool is_retained(const char *filter)
+{
+    return strstr(filter, "/+/head/") || strstr(filter, "/+/document");
+}
+
+// A chunk that is lost is asked for again; what the broker keeps must come.
 static void receiver_subscribe(void *ctx, const char *filter, bool on)
 {
     struct broker_source *s = ctx;
     if (!on)
         connection_unsubscribe(&s->connection, filter);
     else
-        connection_subscribe_retained(&s->connection, filter, strstr(filter, "/head/") ? 1 : 0);
+        connection_subscribe_retained(&s->connection, filter, is_retained(filter) ? 1 : 0);
 }
 
 static void receiver_publish(void *ctx, const char *topic, const uint8_t *octets, size_t size)
@@ -113,6 +118,12 @@ static void receiver_offer(void *ctx, const uint8_t *head, uint32_t size)
     memcpy(s->offers[i].id, super.id, SL_SOURCE_ID);
     s->offers[i].payload = super.payload;
     s->source.sink->offer(s->source.sink->context, &s->source, head, size);
+}
+
+static void receiver_document(void *ctx, const uint8_t *octets, size_t size)
+{
+    struct broker_source *s = ctx;
+    s->source.sink->document(s->source.sink->context, &s->source, octets, size);
 }
 
 static int receiver_chunk(void *ctx, uint32_t index, const uint8_t *octets, size_t size)
@@ -200,6 +211,11 @@ static void source_want(struct sl_source *source, const struct sl_source_want *w
     s->want = NULL;
 }
 
+static void source_again(struct sl_source *source)
+{
+    sl_receiver_again(&of(source)->receiver, now_ms());
+}
+
 static void source_free(struct sl_source *source)
 {
     struct broker_source *s = of(source);
@@ -213,8 +229,8 @@ static void source_free(struct sl_source *source)
     mosquitto_lib_cleanup();
 }
 
-static const struct sl_source_ops ops = {"broker", source_poll, source_step, source_want,
-                                         source_free};
+static const struct sl_source_ops ops = {"broker",    source_poll,  source_step,
+                                         source_want, source_again, source_free};
 
 struct sl_source *sl_source_broker_new(const struct sl_source_broker_options *options,
                                        const struct sl_source_sink *sink, GError **error)
@@ -235,8 +251,13 @@ struct sl_source *sl_source_broker_new(const struct sl_source_broker_options *op
     }
     mosquitto_lib_init();
     struct broker_source *s = g_new0(struct broker_source, 1);
-    const struct sl_receiver_ports ports = {
-        s, receiver_subscribe, receiver_publish, receiver_offer, receiver_chunk, receiver_random};
+    const struct sl_receiver_ports ports = {s,
+                                            receiver_subscribe,
+                                            receiver_publish,
+                                            receiver_offer,
+                                            receiver_chunk,
+                                            receiver_random,
+                                            receiver_document};
     s->source = (struct sl_source){&ops, sink};
     s->options = *options;
     s->password = password;

@@ -57,7 +57,7 @@ static bool read_cameras(struct sl_octets *value, void *out)
 static bool read_when(struct sl_octets *value, void *out)
 {
     uint8_t *when = &((struct sl_order *)out)->when;
-    return sl_take8(value, when) && *when >= SL_ORDER_AT_ONCE && *when <= SL_ORDER_NEXT_START;
+    return sl_take8(value, when) && *when >= SL_ORDER_AT_ONCE && *when < SL_ORDER_WHENS;
 }
 
 static bool read_downgrade(struct sl_octets *value, void *out)

@@ -14,7 +14,13 @@ struct sl_catalog {
     uint8_t revoked[SL_REVOKED_MAX][SL_HASH];
 };
 
-enum sl_order_when { SL_ORDER_AT_ONCE = 1, SL_ORDER_LINE_IDLE, SL_ORDER_NEXT_START };
+enum sl_order_when {
+    SL_ORDER_AT_ONCE = 1,
+    SL_ORDER_LINE_IDLE,
+    SL_ORDER_NEXT_START,
+    SL_ORDER_ON_DEMAND, // when a person asks at the camera
+    SL_ORDER_WHENS
+};
 
 struct sl_order {
     uint32_t number; // whoever obeys takes only a higher one than before
@@ -24,7 +30,7 @@ struct sl_order {
     char cameras[SL_CAMERAS_MAX][SL_TEXT_MAX + 1];
     uint8_t when; // enum sl_order_when
     bool permits_downgrade;
-    struct sl_bundle_number downgrade; // the lowest number that may be loaded
+    struct sl_bundle_number downgrade; // the lowest number that may be loaded, the floor aside
 };
 
 // Signatures first (release keys; site keys), then the body. `product` NULL: any.

@@ -130,19 +130,21 @@ static const struct argp_option order_rows[] = {
     {"product", 'p', "NAME", 0, "What is inspected (needed)", 0},
     {"bundle", 'b', "ID", 0, "Id of the bundle that should run (needed)", 0},
     {"camera", 'c', "NAME", 0, "A camera it is for; may be repeated; every one if not given", 0},
-    {"when", 'w', "WHEN", 0, "at-once, line-idle or next-start (line-idle)", 0},
-    {"downgrade", 'd', "EPOCH.SEQ", 0, "Permit bundles below the floor, down to this", 0},
+    {"when", 'w', "WHEN", 0, "at-once, line-idle, next-start or on-demand (line-idle)", 0},
+    {"downgrade", 'd', "EPOCH.SEQ", 0,
+     "Permit a bundle that is older than what serves, down to this, even below the floor", 0},
     KEY_ROW,
     {0},
 };
 
 static uint8_t parse_when(const char *text, struct argp_state *state)
 {
-    static const char *const names[] = {"at-once", "line-idle", "next-start"};
-    for (uint8_t i = 0; i < 3; i++)
+    static const char *const names[] = {"at-once", "line-idle", "next-start", "on-demand"};
+    for (uint8_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (!strcmp(text, names[i]))
             return (uint8_t)(i + 1);
-    argp_error(state, "--when: expected at-once, line-idle or next-start, found '%s'", text);
+    argp_error(state, "--when: expected at-once, line-idle, next-start or on-demand, found '%s'",
+               text);
     return 0;
 }
 

@@ -77,7 +77,7 @@ enum {
     SL_HARDWARE_MAX = 8,
     SL_RANK_MAX = 6,
     SL_ROLE_KEYS_MAX = 12,
-    SL_REVOKED_MAX = 96,
+    SL_REVOKED_MAX = 80, // so that all of them fit into a state record
     SL_CAMERAS_MAX = 32,
 
     // encryption: for each camera the id of its device key, and the content key sealed for it

@@ -146,7 +146,7 @@ static void order_text(const struct sl_order *order, const char *id, const char 
 
 void tool_print_order(const struct sl_order *order, bool verified, bool json)
 {
-    static const char *const names[] = {"at-once", "line-idle", "next-start"};
+    static const char *const names[] = {"at-once", "line-idle", "next-start", "on-demand"};
     char id[2 * SL_HASH + 1];
     tool_hex(order->bundle, SL_HASH, id);
     if (!json) {

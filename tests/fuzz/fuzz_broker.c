@@ -53,6 +53,13 @@ static void on_offer(void *ctx, const uint8_t *head, uint32_t size)
         sl_receiver_fetch(&receiver, id, PAYLOAD, NULL, now_ms);
 }
 
+static void on_document(void *ctx, const uint8_t *octets, size_t size)
+{
+    (void)ctx;
+    if (octets[0] + size < SL_DOCUMENT_BODY_AT || size > SL_DOCUMENT_MAX)
+        abort();
+}
+
 static int on_chunk(void *ctx, uint32_t index, const uint8_t *octets, size_t size)
 {
     (void)ctx;
@@ -91,9 +98,9 @@ static void on_beat(void *ctx, const char *topic, const uint8_t octets[SL_PACKET
 static void tell(struct input *in)
 {
     char topic[SL_PACKET_TOPIC_MAX];
-    const enum sl_packet_kind kind = SL_PACKET_HEAD + take(in, 1) % 4;
+    const enum sl_packet_kind kind = SL_PACKET_HEAD + take(in, 1) % 5;
     const uint32_t a = take(in, kind == SL_PACKET_ASK ? 1 : 2) % (CHUNKS + 2), b = take(in, 2);
-    static const size_t sizes[] = {SL_PACKET_PART, SL_CHUNK, 0, (CHUNKS + 7) / 8};
+    static const size_t sizes[] = {SL_PACKET_PART, SL_CHUNK, 0, (CHUNKS + 7) / 8, 200};
     size_t size = SL_PACKET_HEADER + sizes[kind - SL_PACKET_HEAD];
     memset(packet + SL_PACKET_HEADER, (int)take(in, 1), SL_PACKET_MAX - SL_PACKET_HEADER);
     sl_packet_write(packet, kind, id, a, kind == SL_PACKET_HEAD ? b + SL_PACKET_PART : b);
@@ -132,8 +139,8 @@ static void pass_time(struct input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    const struct sl_receiver_ports camera = {NULL,     on_subscribe, on_publish,
-                                             on_offer, on_chunk,     on_random};
+    const struct sl_receiver_ports camera = {NULL,     on_subscribe, on_publish, on_offer,
+                                             on_chunk, on_random,    on_document};
     const struct sl_seeder_ports ports = {NULL, on_send, on_beat};
     struct input in = {bytes, size < 4096 ? size : 4096};
     now_ms = 1000;

@@ -41,7 +41,8 @@ GOOD = {
     "model-state": [
         {"phase": "fetch", "active": {"slot": "sl-model-a", "id": "0" * 64, "number": "1.5", "version": "1.0.0"},
          "pending": {"slot": "sl-model-b", "id": "f" * 64}, "last_result": "committed", "reason": "",
-         "degraded": False, "daemon": True, "denied": 0, "chunks": 12, "fetched": 3},
+         "degraded": False, "daemon": True, "denied": 0, "chunks": 12, "fetched": 3,
+         "catalog": 0, "order": 3, "waits": "line-idle", "revoked": False},
     ],
     "metrics": [
         {"parts_total": 1, "ok_total": 1, "ng_total": 0, "error_total": 0, "dropped_total": 0,

@@ -19,3 +19,6 @@ set_tests_properties(ota/stick_to_serving PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT
 add_test(NAME ota/broker_to_serving COMMAND Python3::Interpreter
     ${CMAKE_CURRENT_SOURCE_DIR}/broker_to_serving.py ${PROJECT_BINARY_DIR})
 set_tests_properties(ota/broker_to_serving PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+add_test(NAME ota/agent_orders COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/agent_orders.py
+    ${PROJECT_BINARY_DIR})
+set_tests_properties(ota/agent_orders PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)

@@ -28,17 +28,18 @@ class Factory:
     def __init__(self, build):
         self.made = tempfile.TemporaryDirectory()
         self.at, self.bundle_tool = pathlib.Path(self.made.name), build / "sightline-bundle"
-        self.tool("keygen", "r1", "r2", "a", "b", "o1")
+        self.tool("keygen", "r1", "r2", "a", "b", "o1", "line")
         self.root("1.slr", "r1", "r2", "a", "b")
         self.root("other.slr", "o1", "r2", "o1", "b")
 
     def tool(self, *arguments):
         done = subprocess.run([self.bundle_tool, *map(str, arguments)], cwd=self.at, capture_output=True, text=True)
         assert done.returncode == 0, (arguments, done.stderr)
+        return done.stdout
 
     def root(self, name, r1, r2, k1, k2):
         self.tool("rotate", "-o", name, f"--root-key={r1}.pub", f"--root-key={r2}.pub", f"--release-key={k1}.pub",
-                  f"--release-key={k2}.pub", "--release-threshold=2", "-k", r1, "-k", r2)
+                  f"--release-key={k2}.pub", "--release-threshold=2", "--site-key=line.pub", "-k", r1, "-k", r2)
 
     def model(self, name, change=None, large=0):
         """A copy of the model, in which `change(folder)` did something."""
@@ -55,6 +56,20 @@ class Factory:
         options = [f"--{key.replace('_', '-')}={value}" for key, value in more.items()]
         self.tool("create", "-n", number, "-h", hardware, "-c", chain, "-o", name, f"--shadow={shadow}",
                   f"--probation={probation}", *[o for k in keys for o in ("-k", k)], *options, model)
+        return self.at / name
+
+    def id_of(self, bundle):
+        return json.loads(self.tool("show", "--json", bundle))["id"]
+
+    def order(self, name, number, bundle, when="at-once", keys=("line",), cameras=(), downgrade=None):
+        self.tool("order", "-o", name, "-n", number, "-p", "pcb", "-b", self.id_of(bundle), "-w", when,
+                  *[o for k in keys for o in ("-k", k)], *[f"--camera={camera}" for camera in cameras],
+                  *([f"--downgrade={downgrade}"] if downgrade else []))
+        return self.at / name
+
+    def catalog(self, name, number, *revoked, floor="0.0", keys=("a", "b")):
+        self.tool("catalog", "-o", name, "-n", number, "-p", "pcb", "-f", floor, *[o for k in keys for o in ("-k", k)],
+                  *[f"--revoke={self.id_of(bundle)}" for bundle in revoked])
         return self.at / name
 
 
@@ -130,6 +145,11 @@ class World:
 
     def insert(self, image):
         return self.start(self.build / "sightline-stick", "--connect", self.at / "stick.sock", image, log="stick.log")
+
+    def restart_agent(self):
+        self.otad.terminate()
+        assert self.otad.wait(30) == 0
+        return self.agent()
 
     def ask(self, what):
         """One question over the agent's socket: (verb, text); None if nobody is there."""

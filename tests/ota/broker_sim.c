@@ -153,6 +153,12 @@ static void camera_offer(void *ctx, const uint8_t *head, uint32_t size)
         sl_receiver_fetch(&c->receiver, the->id, the->size, NULL, the->now_ms);
 }
 
+static void camera_document(void *ctx, const uint8_t *octets, size_t size)
+{
+    (void)octets;
+    ((struct sim_camera *)ctx)->documents += size > 0;
+}
+
 static int camera_chunk(void *ctx, uint32_t index, const uint8_t *octets, size_t size)
 {
     struct sim_camera *c = ctx;
@@ -222,8 +228,13 @@ void sim_begin(struct sim_broker *sim, unsigned cameras, uint32_t chunks, unsign
     sim->seeds = true;
     for (unsigned i = 0; i < cameras; i++) {
         struct sim_camera *c = &sim->cameras[i];
-        const struct sl_receiver_ports camera = {
-            c, camera_subscribe, camera_publish, camera_offer, camera_chunk, camera_random};
+        const struct sl_receiver_ports camera = {c,
+                                                 camera_subscribe,
+                                                 camera_publish,
+                                                 camera_offer,
+                                                 camera_chunk,
+                                                 camera_random,
+                                                 camera_document};
         snprintf(c->name, sizeof(c->name), "cam%u", i);
         c->wants = true;
         c->slot = storage + i * sim->size;

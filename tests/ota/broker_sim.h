@@ -14,7 +14,7 @@ struct sim_camera {
     char filters[SIM_FILTERS][SL_PACKET_TOPIC_MAX];
     unsigned n_filters;
     bool connected, wants;
-    unsigned offers;
+    unsigned offers, documents;
     uint8_t *slot;         // the payload as it was written
     uint64_t chunk_octets; // delivered to it
 };

@@ -20,10 +20,46 @@ from agent_world import MISSING, Factory, World  # noqa: E402
 from brokers import SKIP, Broker, missing  # noqa: E402
 
 
+def command(build, broker, file, *more):
+    return [build / "sightline-bundle", "seed", file, "--port", str(broker.port), "--username", "seeder",
+            "--password-file", broker.folder / "passwords/seeder", *more]
+
+
 def seed(build, broker, bundle):
-    return subprocess.Popen([build / "sightline-bundle", "seed", bundle, "--port", str(broker.port), "--username",
-                             "seeder", "--password-file", broker.folder / "passwords/seeder", "--idle", "60"],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(command(build, broker, bundle, "--idle", "60"), stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+
+
+def give(build, broker, document, *more, status=0):
+    done = subprocess.run(command(build, broker, document, *more), capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    return done.stderr
+
+
+def orders(build, factory, broker, world):
+    """An order pins a bundle; catalogs stay after the broker has let go of them."""
+    third, fourth = factory.bundle("third.slb", "1.4"), factory.bundle("fourth.slb", "1.5")
+    torn = factory.order("torn.slc", 9, fourth)
+    torn.write_bytes(torn.read_bytes()[:-20])
+    assert "truncated" in give(build, broker, torn, status=1)
+    assert "--withdraw takes a catalog" in give(build, broker, third, "--withdraw", status=1)
+    give(build, broker, factory.order("others.slc", 8, fourth, cameras=("cam2",)))
+    give(build, broker, factory.catalog("c1.slc", 1, fourth))
+    order = factory.order("third.slc", 7, third)
+    give(build, broker, order)
+    for words in ("the order does not name camera 'cam1'", "catalog 1 from the broker", "order 7 from the broker"):
+        world.until(lambda w=words: w in world.log(), words)
+    give(build, broker, factory.at / "c1.slc", "--withdraw")
+    give(build, broker, order, "--withdraw")
+    world.restart_agent()
+    seeders = [seed(build, broker, fourth), seed(build, broker, third)]
+    try:
+        assert world.serves("1.4", 90)["order"] == 7
+        world.until(lambda: "revoked by catalog 1" in world.log(), "what is revoked is refused")
+    finally:
+        for seeder in seeders:
+            seeder.kill()
+            seeder.wait()
 
 
 def run(build, factory, broker):
@@ -53,6 +89,7 @@ def run(build, factory, broker):
             seeder.kill()
             seeder.wait()
         peak = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{world.otad.pid}/status").read_text())[1])
+        orders(build, factory, broker, world)
         print(f"seeded bundle serves after {seconds:.2f} s; agent at most {peak / 1024:.1f} MiB resident")
 
 

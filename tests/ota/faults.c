@@ -19,6 +19,10 @@ static void begin(void)
     life.script[0] = BUNDLE_GOOD;
     life.script[1] = BUNDLE_CRASHES;
     life.script[2] = BUNDLE_BETTER;
+    life.papers[0] = (struct life_paper){.at = 0, .bundle = BUNDLE_OLD, .number = 2};
+    life.papers[1] =
+        (struct life_paper){.is_order = true, .at = 2, .bundle = BUNDLE_BETTER, .number = 4};
+    life.n_papers = 2;
     life.slot[0].flip_in = life.slot[1].flip_in = 0;
     life.faults = (struct fault_plan){0};
     life.newer = true;

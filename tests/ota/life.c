@@ -37,6 +37,8 @@ const char *life_wrong_name(enum wrong wrong)
                                               "endless tries",
                                               "bad bundle kept",
                                               "good bundle not committed",
+                                              "catalog or order lost",
+                                              "revoked bundle chosen",
                                               "stuck"};
     return names[wrong];
 }
@@ -90,11 +92,27 @@ static bool is_good(unsigned bundle)
 
 // --- ports --------------------------------------------------------------------------------------
 
-_Static_assert(sizeof(struct sl_ota_state) == 8 + 8 + 2 * 16 + 8 + 4 * 32 + 8 + 32 * 32, "padding");
+_Static_assert(sizeof(struct sl_ota_order) == 8 + 16 + 32 &&
+                   sizeof(struct sl_ota_catalog) == 8 + 16 + SL_STATE_REVOKED * 32 &&
+                   sizeof(struct sl_ota_state) == 8 + 8 + 2 * 16 + 8 + 4 * 32 + 8 + 32 * 32 +
+                                                      sizeof(struct sl_ota_order) +
+                                                      sizeof(struct sl_ota_catalog),
+               "nothing that is not compared");
 
 static bool same_number(struct sl_number a, struct sl_number b)
 {
     return a.epoch == b.epoch && a.seq == b.seq;
+}
+
+static bool same_papers(const struct sl_ota_state *x, const struct sl_ota_state *y)
+{
+    const struct sl_ota_order *o = &x->order, *p = &y->order;
+    const struct sl_ota_catalog *c = &x->catalog, *d = &y->catalog;
+    return o->number == p->number && o->when == p->when && o->permits == p->permits &&
+           same_number(o->lowest, p->lowest) && memcmp(o->bundle, p->bundle, SL_OTA_ID) == 0 &&
+           c->number == d->number && c->n_revoked == d->n_revoked &&
+           same_number(c->floor, d->floor) &&
+           memcmp(c->revoked, d->revoked, c->n_revoked * SL_OTA_ID) == 0;
 }
 
 // Equal in all but the sequence number; not by memcmp, because there is padding.
@@ -105,7 +123,7 @@ static bool same_state(const struct sl_ota_state *x, const struct sl_ota_state *
     return memcmp(&x->phase, &y->phase, 8) == 0 && same_number(x->floor, y->floor) &&
            memcmp(&x->fetched, &y->fetched, middle) == 0 &&
            same_number(x->pending_number, y->pending_number) &&
-           memcmp(x->denied, y->denied, sizeof x->denied) == 0;
+           memcmp(x->denied, y->denied, sizeof x->denied) == 0 && same_papers(x, y);
 }
 
 // What was given to saves that failed: any of it may be found, until one succeeds.
@@ -199,13 +217,22 @@ static unsigned offered(const struct life *life)
     return life->script[life->at];
 }
 
+static bool is_permitted(const struct life *life, unsigned bundle)
+{
+    for (unsigned i = 0; i < life->n_papers; i++)
+        if (life->papers[i].is_order && life->papers[i].permits && life->papers[i].bundle == bundle)
+            return true;
+    return false;
+}
+
 static void check_loadable(struct life *life, unsigned slot, enum wrong wrong)
 {
     unsigned found = slot <= SL_SLOT_GOLDEN ? bundle_in(life->slot[slot].cache) : BUNDLES;
     // Safe mode is no brick as long as nothing can be read.
     if (slot == SL_SLOT_NONE && life->has_faults)
         return;
-    if (found == BUNDLES || found == BUNDLE_FORGED || sl_number_below(numbers[found], life->floor))
+    if (found == BUNDLES || found == BUNDLE_FORGED ||
+        (sl_number_below(numbers[found], life->floor) && !is_permitted(life, found)))
         note(life, wrong);
 }
 
@@ -252,16 +279,37 @@ static enum sl_agent_event_kind try_pending(struct life *life)
                                     : SL_EVENT_PASSED;
 }
 
+// The newest paper of its kind that was taken; NULL: none.
+static const struct life_paper *standing(const struct life *life, bool is_order)
+{
+    const struct life_paper *newest = NULL;
+    for (unsigned i = 0; i < life->n_papers; i++)
+        if (life->papers[i].taken && life->papers[i].is_order == is_order)
+            newest = &life->papers[i];
+    return newest;
+}
+
+static bool is_revoked(const struct life *life, unsigned bundle)
+{
+    const struct life_paper *catalog = standing(life, false);
+    return catalog && catalog->bundle == bundle;
+}
+
 static void check_item(struct life *life)
 {
     const struct sl_ota_state *s = &life->agent.state;
     unsigned bundle = offered(life);
+    const struct life_paper *order = standing(life, true);
     const uint8_t *id = images[bundle];
     bool active = memcmp(s->active_id, id, SL_OTA_ID) == 0;
     bool denied = sl_state_is_denied(s, id);
     if (life->has_faults)
         return;
-    if (!life->newer)
+    if (order && order->bundle == bundle && order->permits && !is_revoked(life, bundle))
+        note(life, active ? WRONG_NOTHING : WRONG_NOT_COMMITTED);
+    else if ((order && order->bundle != bundle) || is_revoked(life, bundle))
+        note(life, active == life->was_active || life->may_serve ? WRONG_NOTHING : WRONG_BAD_KEPT);
+    else if (!life->newer)
         note(life, active == life->was_active ? WRONG_NOTHING : WRONG_BAD_KEPT);
     else if (is_good(bundle))
         note(life, active ? WRONG_NOTHING : WRONG_NOT_COMMITTED);
@@ -298,15 +346,13 @@ static int idle(struct life *life, enum sl_agent_action *action)
     const struct sl_ota_state *s = &life->agent.state;
     unsigned bundle = offered(life);
     struct sl_agent_event event = {.kind = SL_EVENT_OFFER, .facts = facts_of(bundle)};
-    // A plant that permits downgrades: only the floor stands between it and the old bundle.
-    event.permitted = bundle == BUNDLE_OLD;
     *action = SL_ACTION_WAIT;
     if (bundle == BUNDLE_FORGED && s->result == SL_RESULT_NOT_WHOLE && life->tries++ > 1) {
         next_item(life);
         return 0;
     }
     int status = sl_agent_handle(&life->agent, &event, action);
-    if (status != -EPERM)
+    if (status != -EPERM && status != -EACCES)
         return status;
     next_item(life);
     return 0;
@@ -339,6 +385,9 @@ static void after_commit(struct life *life)
     unsigned active = bundle_of(life->agent.state.active_id);
     if (active < BUNDLES && sl_number_below(life->floor, floors[active]))
         life->floor = floors[active];
+    if (active < BUNDLES && is_permitted(life, active) &&
+        sl_number_below(numbers[active], life->floor))
+        life->floor = numbers[active];
     life->commits++;
     check_loadable(life, life->agent.state.active, WRONG_UNVERIFIED);
 }
@@ -351,9 +400,90 @@ static void check_denied(struct life *life)
             note(life, WRONG_DENIED_GOOD);
 }
 
+// --- catalogs and orders ------------------------------------------------------------------------
+
+static int give(struct life *life, const struct life_paper *paper, enum sl_agent_action *action)
+{
+    struct sl_ota_order order = {
+        paper->number, SL_WHEN_AT_ONCE, paper->permits, {0, paper->permits}, {0}};
+    struct sl_ota_catalog catalog = {.number = paper->number, .n_revoked = 1};
+    const struct sl_agent_event event = {.kind =
+                                             paper->is_order ? SL_EVENT_ORDER : SL_EVENT_CATALOG,
+                                         .order = &order,
+                                         .catalog = &catalog};
+    memcpy(order.bundle, images[paper->bundle], SL_OTA_ID);
+    memcpy(catalog.revoked[0], images[paper->bundle], SL_OTA_ID);
+    return sl_agent_handle(&life->agent, &event, action);
+}
+
+// What is acknowledged counts from here on; what an unfinished save has left counts too.
+static void take(struct life *life, struct life_paper *paper)
+{
+    paper->taken = true;
+    if (!paper->is_order)
+        life->may_serve =
+            memcmp(life->agent.state.active_id, images[paper->bundle], SL_OTA_ID) == 0;
+}
+
+// Each is given when its offer is at hand or later; during a trial perhaps not at once.
+static int give_papers(struct life *life, enum sl_agent_action *action)
+{
+    const bool idle = life->agent.state.phase == SL_PHASE_IDLE;
+    for (unsigned i = 0; i < life->n_papers; i++) {
+        struct life_paper *paper = &life->papers[i];
+        enum sl_agent_action then = *action;
+        if (paper->taken || life->at < paper->at || (!idle && sim_random(&life->power) % 4 != 0))
+            continue;
+        int status = give(life, paper, &then);
+        if (status < 0)
+            return status;
+        take(life, paper);
+        if (life->agent.state.phase == SL_PHASE_IDLE)
+            *action = then;
+        return 0;
+    }
+    return 0;
+}
+
+// What was acknowledged is in the state, and an older one of its kind is refused.
+static void check_papers(struct life *life)
+{
+    const struct sl_ota_state *s = &life->agent.state;
+    for (unsigned i = 0; i < life->n_papers; i++) {
+        struct life_paper *paper = &life->papers[i];
+        const uint32_t known = paper->is_order ? s->order.number : s->catalog.number;
+        if (paper->taken && known < paper->number)
+            note(life, WRONG_PAPER_LOST);
+        else if (!paper->taken && known >= paper->number)
+            take(life, paper);
+    }
+    for (unsigned kind = 0; kind < 2; kind++) {
+        const struct life_paper *paper = standing(life, kind);
+        enum sl_agent_action action;
+        struct life_paper older = {.is_order = kind,
+                                   .bundle = BUNDLE_OLD,
+                                   .number = paper ? paper->number - 1 : 0,
+                                   .permits = true};
+        if (paper && older.number > 0 && give(life, &older, &action) != -ESTALE &&
+            !life->has_faults)
+            note(life, WRONG_PAPER_LOST);
+    }
+}
+
+static void check_revoked(struct life *life)
+{
+    const struct life_paper *catalog = standing(life, false);
+    if (catalog && !life->may_serve &&
+        memcmp(life->agent.state.active_id, images[catalog->bundle], SL_OTA_ID) == 0)
+        note(life, WRONG_REVOKED);
+}
+
 static int step(struct life *life, enum sl_agent_action *action)
 {
-    int status = 0;
+    const uint8_t phase = life->agent.state.phase;
+    int status = give_papers(life, action);
+    if (status < 0 || (phase != SL_PHASE_IDLE && life->agent.state.phase == SL_PHASE_IDLE))
+        return status; // what was pending was dropped
     if (life->agent.state.phase == SL_PHASE_IDLE) {
         status = idle(life, action);
     } else {
@@ -369,6 +499,7 @@ static int step(struct life *life, enum sl_agent_action *action)
     if (status < 0)
         *action = SL_ACTION_WAIT;
     check_denied(life);
+    check_revoked(life);
     return status;
 }
 
@@ -396,8 +527,11 @@ bool life_boot(struct life *life)
     life->power.ops = 0;
     life->refused = false;
     int status = start(life, &action);
-    if (status == 0)
+    if (status == 0) {
         check_denied(life);
+        check_papers(life);
+        check_revoked(life);
+    }
     while (status >= 0 && life->at < LIFE_OFFERS && life->wrong == WRONG_NOTHING) {
         status = step(life, &action);
         if (++life->steps > STEPS_MAX && !life->has_faults)
@@ -461,6 +595,31 @@ static void first_state(struct life *life)
     sl_device_flush(&life->area[1].device);
 }
 
+static void plan(struct life *life, bool is_order, unsigned at, unsigned bundle, bool permits)
+{
+    life->papers[life->n_papers] = (struct life_paper){.is_order = is_order,
+                                                       .at = at,
+                                                       .bundle = bundle,
+                                                       .number = 2 + 2 * life->n_papers,
+                                                       .permits = permits};
+    life->n_papers++;
+}
+
+// Every second life has none; the old bundle comes back where the plant permits it.
+static void plan_papers(struct life *life)
+{
+    const uint64_t chance = sim_random(&life->power);
+    const unsigned at = (unsigned)(chance >> 8) % LIFE_OFFERS;
+    if (chance % 2 == 0)
+        return;
+    if (chance >> 1 & 1)
+        plan(life, false, at, life->script[at], false);
+    if (chance >> 2 & 1 && life->script[1] == BUNDLE_OLD)
+        plan(life, true, 1, BUNDLE_OLD, true);
+    if (chance >> 3 & 1)
+        plan(life, true, 2, life->script[2], false);
+}
+
 void life_begin(struct life *life, uint64_t seed)
 {
     static const unsigned kinds[] = {BUNDLE_GOOD,  BUNDLE_FAILS,  BUNDLE_CRASHES,
@@ -484,6 +643,7 @@ void life_begin(struct life *life, uint64_t seed)
         life->script[0] = BUNDLE_GOOD;
         life->script[1] = BUNDLE_OLD;
     }
+    plan_papers(life);
     begin_item(life, BUNDLE_BASE);
     if (sim_random(&life->power) % 8 == 0)
         for (unsigned i = 0; i < 2; i++)

@@ -11,6 +11,7 @@
 
 #define LIFE_OFFERS 3
 #define LIFE_CUTS   9
+#define LIFE_PAPERS 4
 
 enum bundle_kind {
     BUNDLE_GOLDEN,
@@ -38,8 +39,20 @@ enum wrong {
     WRONG_ENDLESS,       // one bundle tried more often than its counters allow
     WRONG_BAD_KEPT,      // a bad bundle was not denied, parked or refused in the end
     WRONG_NOT_COMMITTED, // a good one was not active in the end
+    WRONG_PAPER_LOST,    // a catalog or order that was taken is not known any more, or an old one
+                         // counts
+    WRONG_REVOKED,       // a bundle was chosen after its revocation was acknowledged
     WRONG_STUCK,
     WRONGS
+};
+
+// A catalog or an order, which comes again and again from its offer on until it is taken.
+struct life_paper {
+    bool is_order, taken;
+    unsigned at;     // offer
+    unsigned bundle; // ordered or revoked
+    uint32_t number;
+    bool permits; // an order: any lower number
 };
 
 struct life {
@@ -56,6 +69,9 @@ struct life {
     uint64_t now_ms;
     bool tampered[3];
     unsigned script[LIFE_OFFERS], at, fails_in, tries, boots, steps, commits;
+    struct life_paper papers[LIFE_PAPERS];
+    unsigned n_papers;
+    bool may_serve;         // what is revoked was active before that
     bool newer, was_active; // what is offered, compared with what was active
     bool has_faults;
     bool refused; // `again` could not be saved and is reported once more

@@ -77,6 +77,28 @@ MUTANTS = {
         "        a->state.crashes_left++;\n        a->state.trying = 0;",
         "        a->state.trying = 0;",
     ),
+    "catalog-not-saved": (
+        "agent.c",
+        "    next.catalog = *catalog;\n    return adopt_rules(a, &next,",
+        "    next.catalog = *catalog;\n    a->state.catalog = *catalog;\n"
+        "    if (next.phase == SL_PHASE_IDLE)\n        return *action = SL_ACTION_WAIT, 0;\n"
+        "    return adopt_rules(a, &next,",
+    ),
+    "revoked-not-in-record": (
+        "state.c",
+        "    sl_put32(record + CATALOG_AT + 4, catalog->n_revoked);",
+        "    sl_put32(record + CATALOG_AT + 4, 0);",
+    ),
+    "order-number-forgotten": (
+        "state.c",
+        "    sl_put32(p, order->number);\n    p[4] = order->when;",
+        "    sl_put32(p, order->number > 0);\n    p[4] = order->when;",
+    ),
+    "floor-not-sunk-with-order": (
+        "agent.c",
+        "        next.floor = a->facts.number; // the order permitted it",
+        "        next.floor = next.floor;",
+    ),
     "loads-without-verifying": (
         "agent.c",
         "        return end_update(a, SL_RESULT_NOT_WHOLE, action);\n    if (status < 0)\n"

@@ -85,10 +85,33 @@ static int send(enum sl_agent_event_kind kind)
     return sl_agent_handle(&agent, &(struct sl_agent_event){.kind = kind}, &action);
 }
 
-static int offer(struct sl_bundle_facts facts, bool permitted)
+static int offer(struct sl_bundle_facts facts)
 {
-    struct sl_agent_event event = {SL_EVENT_OFFER, facts, permitted};
+    struct sl_agent_event event = {.kind = SL_EVENT_OFFER, .facts = facts};
     return sl_agent_handle(&agent, &event, &action);
+}
+
+static int order(uint8_t name, uint32_t number, bool permits, uint32_t lowest)
+{
+    struct sl_ota_order o = {number, SL_WHEN_LINE_IDLE, permits, {1, lowest}, {0}};
+    memset(o.bundle, name, sizeof o.bundle);
+    return sl_agent_handle(&agent, &(struct sl_agent_event){.kind = SL_EVENT_ORDER, .order = &o},
+                           &action);
+}
+
+// With an order that permits older ones, down to the floor.
+static int offer_ordered(struct sl_bundle_facts facts)
+{
+    const int status = order(facts.id[0], agent.state.order.number + 1, true, 3);
+    return status < 0 ? status : offer(facts);
+}
+
+static int revoke(uint8_t name, uint32_t number, uint32_t floor)
+{
+    struct sl_ota_catalog c = {.number = number, .n_revoked = 1, .floor = {1, floor}};
+    memset(c.revoked[0], name, sizeof c.revoked[0]);
+    return sl_agent_handle(
+        &agent, &(struct sl_agent_event){.kind = SL_EVENT_CATALOG, .catalog = &c}, &action);
 }
 
 // Bundle 1, number 5, floor 3 serves from slot A; the golden one is number 3.
@@ -108,7 +131,7 @@ static int set_up(void **unused)
 // Bundle 2, number 6, floor 6, up to `phase`.
 static void reach(enum sl_phase phase)
 {
-    assert_int_equal(offer(bundle(2, 6, 6), false), 0);
+    assert_int_equal(offer(bundle(2, 6, 6)), 0);
     assert_int_equal(action, SL_ACTION_FETCH);
     world.facts[SL_SLOT_B] = bundle(2, 6, 6);
     world.authentic[SL_SLOT_B] = 0;
@@ -159,7 +182,7 @@ static void the_trusted_root_advances_at_commit_and_never_goes_back(void **unuse
     assert_int_equal(send(SL_EVENT_PASSED), 0);
     assert_int_equal(world.disk.root_version, 2);
     assert_int_equal(world.disk.root_hash[0], 7);
-    assert_int_equal(offer(bundle(3, 7, 6), false), 0);
+    assert_int_equal(offer(bundle(3, 7, 6)), 0);
     world.facts[SL_SLOT_A] = bundle(3, 7, 6);
     assert_int_equal(send(SL_EVENT_FETCHED), 0);
     assert_int_equal(send(SL_EVENT_GATE_OPEN), 0);
@@ -187,15 +210,17 @@ static void every_phase_resumes_after_a_restart(void **unused)
 static void offers_that_may_not_run_are_refused(void **unused)
 {
     (void)unused;
-    assert_int_equal(offer(bundle(3, 2, 1), true), -EPERM);  // below the floor, order or not
-    assert_int_equal(offer(bundle(3, 6, 7), true), -EPERM);  // would lock itself out
-    assert_int_equal(offer(bundle(3, 5, 1), false), -EPERM); // not newer
-    assert_int_equal(offer(bundle(1, 9, 1), true), -EPERM);  // serves already
+    assert_int_equal(offer_ordered(bundle(3, 2, 1)), -EPERM); // below the floor, order or not
+    assert_int_equal(offer_ordered(bundle(3, 6, 7)), -EPERM); // would lock itself out
+    assert_int_equal(order(3, 10, false, 0), 0);
+    assert_int_equal(offer(bundle(3, 5, 1)), -EPERM);         // not newer
+    assert_int_equal(offer_ordered(bundle(1, 9, 1)), -EPERM); // serves already
     sl_state_deny(&agent.state, bundle(4, 0, 0).id);
-    assert_int_equal(offer(bundle(4, 9, 1), true), -EPERM);
-    assert_int_equal(world.saves, 0);
-    assert_int_equal(offer(bundle(3, 4, 1), true), 0); // older, but the site wants it
-    assert_int_equal(offer(bundle(5, 9, 1), true), -EBUSY);
+    assert_int_equal(offer_ordered(bundle(4, 9, 1)), -EPERM);
+    assert_int_equal(world.disk.phase, SL_PHASE_IDLE);
+    assert_int_equal(offer_ordered(bundle(3, 4, 1)), 0); // older, but the site wants it
+    assert_int_equal(offer(bundle(3, 4, 1)), -EBUSY);
+    assert_int_equal(offer(bundle(5, 9, 1)), -EACCES);
 }
 
 static void events_out_of_place_are_refused(void **unused)
@@ -256,7 +281,7 @@ static void failure_and_time_out_deny(void **unused)
         assert_int_equal(send(SL_EVENT_FAILED), 0);
         assert_int_equal(action, SL_ACTION_ROLL_BACK);
         assert_old_serves(SL_RESULT_FAILED);
-        assert_int_equal(offer(bundle(2, 6, 6), true), -EPERM);
+        assert_int_equal(offer_ordered(bundle(2, 6, 6)), -EPERM);
 
         set_up(unused);
         reach(p);
@@ -299,8 +324,14 @@ static void the_tenth_unexplained_restart_parks(void **unused)
         assert_int_equal(start(), 0);
         assert_old_serves(SL_RESULT_PARKED);
         assert_false(denied(2));
-        assert_int_equal(offer(bundle(2, 6, 6), false), -EPERM);
-        assert_int_equal(offer(bundle(2, 6, 6), true), 0);
+        assert_int_equal(offer(bundle(2, 6, 6)), -EPERM);
+        assert_int_equal(offer_ordered(bundle(2, 6, 6)), 0);
+        assert_int_equal(send(SL_EVENT_FETCHED), 0);
+        assert_int_equal(send(SL_EVENT_GATE_OPEN), 0);
+        for (int i = 0; i < SL_AGENT_UNEXPLAINED; i++)
+            assert_int_equal(start(), 0);
+        assert_old_serves(SL_RESULT_PARKED);
+        assert_int_equal(offer(bundle(2, 6, 6)), -EPERM); // the same order does not bring it back
     }
 }
 
@@ -308,7 +339,7 @@ static void nothing_happens_that_could_not_be_saved(void **unused)
 {
     (void)unused;
     world.save = -EIO;
-    assert_int_equal(offer(bundle(2, 6, 6), false), -EIO);
+    assert_int_equal(offer(bundle(2, 6, 6)), -EIO);
     assert_int_equal(agent.state.phase, SL_PHASE_IDLE);
     assert_int_equal(send(SL_EVENT_TICK), -EIO); // the disk is not known yet
     world.save = 0;
@@ -352,6 +383,105 @@ static void an_order_may_withdraw(void **unused)
     }
 }
 
+static void an_order_is_obeyed_once_and_no_older_one(void **unused)
+{
+    (void)unused;
+    assert_int_equal(order(2, 7, false, 0), 0);
+    assert_int_equal(world.disk.order.number, 7);
+    assert_int_equal(order(2, 7, false, 0), -EALREADY);
+    assert_int_equal(order(2, 7, true, 0), -ESTALE); // another one under its number
+    assert_int_equal(order(3, 7, false, 0), -ESTALE);
+    assert_int_equal(order(3, 6, true, 0), -ESTALE);
+    assert_int_equal(start(), 0);
+    assert_int_equal(order(3, 6, true, 0), -ESTALE);
+    assert_int_equal(offer(bundle(3, 9, 1)), -EACCES);
+    assert_int_equal(offer(bundle(2, 9, 1)), 0);
+}
+
+static void a_new_order_drops_what_it_does_not_name(void **unused)
+{
+    for (enum sl_phase p = SL_PHASE_FETCH; p < SL_PHASES; p++) {
+        set_up(unused);
+        reach(p);
+        assert_int_equal(order(2, 1, false, 0), 0); // what is pending is meant
+        assert_int_equal(agent.state.phase, p);
+        assert_int_equal(order(3, 2, false, 0), 0);
+        assert_int_equal(action, p >= SL_PHASE_SELF_TEST ? SL_ACTION_ROLL_BACK : SL_ACTION_WAIT);
+        assert_old_serves(SL_RESULT_ABANDONED);
+        assert_false(denied(2));
+    }
+}
+
+static void below_the_floor_only_where_the_order_permits(void **unused)
+{
+    (void)unused;
+    assert_int_equal(order(2, 1, true, 2), 0);
+    assert_int_equal(offer(bundle(2, 1, 1)), -EPERM); // below what is permitted
+    assert_int_equal(revoke(7, 1, 3), 0);
+    assert_int_equal(offer(bundle(2, 2, 1)), -EPERM); // below the catalog's floor
+    assert_int_equal(revoke(7, 2, 1), 0);
+    assert_int_equal(offer(bundle(2, 2, 1)), 0);
+    world.facts[SL_SLOT_B] = bundle(2, 2, 1);
+    world.authentic[SL_SLOT_B] = 0;
+    assert_int_equal(send(SL_EVENT_FETCHED), 0);
+    assert_int_equal(send(SL_EVENT_GATE_OPEN), 0);
+    assert_int_equal(start(), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(send(SL_EVENT_PASSED), 0);
+    assert_int_equal(action, SL_ACTION_COMMITTED);
+    assert_int_equal(world.disk.floor.seq, 2);
+    assert_int_equal(order(5, 2, false, 0), 0);
+    assert_int_equal(start(), 0); // it serves without the order too
+    assert_int_equal(world.disk.active, SL_SLOT_B);
+}
+
+static void what_an_operator_takes_back_ends_the_order(void **unused)
+{
+    (void)unused;
+    assert_int_equal(order(2, 1, false, 0), 0);
+    reach(SL_PHASE_SHADOW);
+    assert_int_equal(send(SL_EVENT_WITHDRAW), 0);
+    assert_int_equal(order(2, 1, false, 0), -EALREADY);
+    assert_int_equal(offer(bundle(3, 7, 1)), 0); // no order stands
+    assert_int_equal(send(SL_EVENT_WITHDRAW), 0);
+    assert_int_equal(order(3, 2, false, 0), 0);
+    world.facts[SL_SLOT_B] = bundle(2, 6, 3);
+    assert_int_equal(send(SL_EVENT_REVERT), 0);
+    assert_false(sl_state_has_order(&world.disk));
+    assert_int_equal(revoke(1, 1, 0), 0);
+    assert_int_equal(send(SL_EVENT_REVERT), -ENOENT);
+}
+
+static void a_catalog_drops_what_it_revokes_and_stays(void **unused)
+{
+    for (enum sl_phase p = SL_PHASE_FETCH; p < SL_PHASES; p++) {
+        set_up(unused);
+        reach(p);
+        assert_int_equal(revoke(1, 3, 4), 0); // what serves goes on
+        assert_int_equal(agent.state.phase, p);
+        assert_int_equal(revoke(2, 2, 0), -ESTALE);
+        assert_int_equal(revoke(1, 3, 4), -EALREADY);
+        assert_int_equal(revoke(2, 4, 4), 0);
+        assert_int_equal(action, p >= SL_PHASE_SELF_TEST ? SL_ACTION_ROLL_BACK : SL_ACTION_WAIT);
+        assert_old_serves(SL_RESULT_ABANDONED);
+        assert_int_equal(start(), 0);
+        assert_int_equal(offer_ordered(bundle(2, 6, 6)), -EPERM); // no order helps
+        assert_int_equal(world.disk.active, SL_SLOT_A);
+    }
+}
+
+static void rules_that_cannot_be_saved_do_not_count(void **unused)
+{
+    (void)unused;
+    world.save = -EIO;
+    assert_int_equal(order(2, 1, false, 0), -EIO);
+    assert_int_equal(revoke(2, 1, 0), -EIO);
+    assert_int_equal(agent.state.order.number + agent.state.catalog.number, 0);
+    world.save = 0;
+    assert_int_equal(order(2, 1, false, 0), 0);
+    assert_int_equal(revoke(2, 1, 0), 0);
+}
+
 static void a_damaged_active_slot_falls_back(void **unused)
 {
     (void)unused;
@@ -376,7 +506,7 @@ static void nothing_below_the_floor_is_fallen_back_on(void **unused)
     assert_int_equal(start(), 0);
     assert_int_equal(action, SL_ACTION_SAFE_MODE);
     assert_int_equal(agent.state.active, SL_SLOT_NONE);
-    assert_int_equal(offer(bundle(2, 6, 6), false), 0); // the way out
+    assert_int_equal(offer(bundle(2, 6, 6)), 0); // the way out
 }
 
 static void what_cannot_be_read_is_not_given_up(void **unused)
@@ -424,6 +554,12 @@ int main(void)
         cmocka_unit_test_setup(nothing_happens_that_could_not_be_saved, set_up),
         cmocka_unit_test_setup(a_fetch_pauses_and_is_given_up, set_up),
         cmocka_unit_test_setup(an_order_may_withdraw, set_up),
+        cmocka_unit_test_setup(an_order_is_obeyed_once_and_no_older_one, set_up),
+        cmocka_unit_test_setup(a_new_order_drops_what_it_does_not_name, set_up),
+        cmocka_unit_test_setup(below_the_floor_only_where_the_order_permits, set_up),
+        cmocka_unit_test_setup(what_an_operator_takes_back_ends_the_order, set_up),
+        cmocka_unit_test_setup(a_catalog_drops_what_it_revokes_and_stays, set_up),
+        cmocka_unit_test_setup(rules_that_cannot_be_saved_do_not_count, set_up),
         cmocka_unit_test_setup(a_damaged_active_slot_falls_back, set_up),
         cmocka_unit_test_setup(nothing_below_the_floor_is_fallen_back_on, set_up),
         cmocka_unit_test_setup(what_cannot_be_read_is_not_given_up, set_up),

@@ -37,7 +37,7 @@ static void each_chunk_is_sent_once(void **state)
     sim_run(&sim, 20000);
     assert_int_equal(sim.seeder.counts.chunks, CHUNKS);
     for (unsigned i = 0; i < sim.n_cameras; i++)
-        assert_true(sim.cameras[i].n_filters <= 2);
+        assert_true(sim.cameras[i].n_filters <= 3);
     sim_end(&sim);
 }
 
@@ -224,6 +224,48 @@ static void wrong_messages_are_dropped(void **state)
     sim_end(&sim);
 }
 
+static void documents_are_passed_on_and_a_flood_is_not(void **state)
+{
+    (void)state;
+    char topic[SL_PACKET_TOPIC_MAX], filter[SL_PACKET_TOPIC_MAX];
+    begin_fetch(CHUNKS);
+    struct sim_camera *c = &sim.cameras[0];
+    const struct sl_receiver *r = &c->receiver;
+    sl_packet_topic(filter, SL_PACKET_ROOT, SL_PACKET_DOCUMENT, NULL, 0, NULL);
+    assert_string_equal(filter, SL_PACKET_ROOT "/+/document");
+    const size_t sizes[] = {0, SL_DOCUMENT_BODY_AT - 1, SL_DOCUMENT_MAX + 1};
+    for (unsigned i = 0; i < 3; i++)
+        tell(topic, make(SL_PACKET_DOCUMENT, 0, 0, sizes[i], topic));
+    tell(topic, make(SL_PACKET_DOCUMENT, 1, 0, 100, topic));
+    tell(topic, make(SL_PACKET_DOCUMENT, 0, 1, 100, topic));
+    assert_int_equal(r->counts.foreign, 5);
+    for (unsigned i = 0; i < 1000; i++)
+        tell(topic, make(SL_PACKET_DOCUMENT, 0, 0, 100 + i, topic));
+    assert_in_range(c->documents, 8, 100);
+    assert_int_equal(c->documents + r->counts.busy, 1000);
+    const unsigned before = c->documents;
+    sim_run(&sim, 130000);
+    tell(topic, make(SL_PACKET_DOCUMENT, 0, 0, SL_DOCUMENT_MAX, topic));
+    assert_int_equal(c->documents, before + 1);
+    sim_end(&sim);
+}
+
+static void heads_come_again_when_other_rules_hold(void **state)
+{
+    (void)state;
+    sim_begin(&sim, 1, CHUNKS, 0);
+    sim.cameras[0].wants = false;
+    sim_connect(&sim, 0);
+    sim_run(&sim, 5000);
+    assert_int_equal(sim.cameras[0].offers, 1);
+    sim.cameras[0].wants = true;
+    sl_receiver_again(&sim.cameras[0].receiver, sim.now_ms);
+    sim_run(&sim, 2000);
+    assert_int_equal(sim.cameras[0].offers, 2);
+    assert_true(sim_run_until_whole(&sim, 60000));
+    sim_end(&sim);
+}
+
 static void a_flood_of_wrong_chunks_pauses(void **state)
 {
     (void)state;
@@ -237,7 +279,7 @@ static void a_flood_of_wrong_chunks_pauses(void **state)
     }
     assert_int_equal(r->counts.lies, 16);
     assert_int_equal(r->counts.pauses, 1);
-    assert_true(sim.cameras[0].n_filters <= 2); // it does not even hear it now
+    assert_true(sim.cameras[0].n_filters <= 3); // it does not even hear it now
     sim.seeds = true;
     assert_true(sim_run_until_whole(&sim, MINUTE_MS));
     sim_end(&sim);
@@ -453,6 +495,8 @@ int main(void)
                                        cmocka_unit_test(a_lying_broker_only_delays),
                                        cmocka_unit_test(nobody_answers),
                                        cmocka_unit_test(wrong_messages_are_dropped),
+                                       cmocka_unit_test(documents_are_passed_on_and_a_flood_is_not),
+                                       cmocka_unit_test(heads_come_again_when_other_rules_hold),
                                        cmocka_unit_test(a_flood_of_wrong_chunks_pauses),
                                        cmocka_unit_test(what_is_there_is_not_taken_again),
                                        cmocka_unit_test(heads_one_at_a_time),

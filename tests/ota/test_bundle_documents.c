@@ -570,7 +570,7 @@ static void orders(void **state)
     file.left = size;
     assert_int_equal(sl_order_verify(file, &root, NULL, "cam3", &out, &error), SL_ACCEPTED);
     assert_false(out.permits_downgrade);
-    order.when = 4;
+    order.when = SL_ORDER_WHENS;
     assert_int_equal(sl_order_write(&order, octets), 0);
     order.when = 0;
     assert_int_equal(sl_order_write(&order, octets), 0);

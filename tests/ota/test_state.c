@@ -12,6 +12,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+enum { HASH_AT = 276 + (SL_STATE_DENIED + SL_STATE_REVOKED) * SL_OTA_ID };
+
 static struct sim_power power;
 static struct sim_device area[2];
 static struct sl_state_store store;
@@ -29,11 +31,14 @@ static struct sl_ota_state example(void)
                              .fetched = 1u << 30,
                              .root_version = 5,
                              .n_denied = 1,
-                             .pending_number = {4, 1}};
+                             .pending_number = {4, 1},
+                             .order = {8, SL_WHEN_ON_DEMAND, 1, {2, 3}, {6}},
+                             .catalog = {.number = 9, .n_revoked = 2, .floor = {1, 8}}};
     memset(s.active_id, 1, sizeof s.active_id);
     memset(s.pending_id, 2, sizeof s.pending_id);
     memset(s.root_hash, 3, sizeof s.root_hash);
     memset(s.denied[0], 4, sizeof s.denied[0]);
+    memset(s.catalog.revoked, 5, 2 * sizeof s.catalog.revoked[0]);
     return s;
 }
 
@@ -109,9 +114,9 @@ static void every_changed_bit_is_refused(void **unused)
 static void impossible_states_are_refused(void **unused)
 {
     (void)unused;
-    struct sl_ota_state bad[9], found;
+    struct sl_ota_state bad[13], found;
     uint8_t record[SL_STATE_RECORD];
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < 13; i++)
         bad[i] = example();
     bad[0].phase = SL_PHASES;
     bad[1].active = SL_SLOT_NONE + 1;
@@ -122,11 +127,15 @@ static void impossible_states_are_refused(void **unused)
     bad[6].result = SL_RESULTS;
     bad[7].sequence = 0;
     bad[8].sequence = UINT64_MAX;
-    for (size_t i = 0; i < 9; i++) {
+    bad[9].order.when = SL_WHENS;
+    bad[10].order.permits = 2;
+    bad[11].order.number = 0; // and stands
+    bad[12].degraded = 2;
+    for (size_t i = 0; i < 13; i++) {
         sl_state_encode(&bad[i], record);
         assert_int_equal(sl_state_decode(record, &found), -EBADMSG);
         bad[i].sequence = 1;
-        if (i < 7)
+        if (i != 7 && i != 8)
             assert_int_equal(sl_state_save(&store, &bad[i]), -EINVAL);
     }
     assert_int_equal(sl_state_load(&store, &found), -ENODATA);
@@ -138,14 +147,54 @@ static void too_many_denied_are_refused(void **unused)
     uint8_t record[SL_STATE_RECORD];
     struct sl_ota_state s = example(), found;
     sl_state_encode(&s, record);
-    sl_put32(record + 12, SL_STATE_DENIED + 1);
-    sl_sha256(record + 204 + SL_STATE_DENIED * SL_OTA_ID, record,
-              204 + SL_STATE_DENIED * SL_OTA_ID);
-    assert_int_equal(sl_state_decode(record, &found), -EBADMSG);
-    sl_put32(record + 12, SL_STATE_DENIED);
-    sl_sha256(record + 204 + SL_STATE_DENIED * SL_OTA_ID, record,
-              204 + SL_STATE_DENIED * SL_OTA_ID);
+    static const struct {
+        size_t at;
+        uint32_t most;
+    } counts[] = {{12, SL_STATE_DENIED}, {260, SL_STATE_REVOKED}};
+    for (size_t i = 0; i < 2; i++) {
+        sl_put32(record + counts[i].at, counts[i].most + 1);
+        sl_sha256(record + HASH_AT, record, HASH_AT);
+        assert_int_equal(sl_state_decode(record, &found), -EBADMSG);
+        sl_put32(record + counts[i].at, counts[i].most);
+        sl_sha256(record + HASH_AT, record, HASH_AT);
+        assert_int_equal(sl_state_decode(record, &found), 0);
+    }
+}
+
+// As agents before the orders wrote it.
+static void a_record_of_version_2_is_read(void **unused)
+{
+    (void)unused;
+    enum { OLD_HASH_AT = 204 + SL_STATE_DENIED * SL_OTA_ID };
+    uint8_t record[SL_STATE_RECORD];
+    struct sl_ota_state s = example(), found;
+    s.order = (struct sl_ota_order){0};
+    s.catalog = (struct sl_ota_catalog){0};
+    sl_state_encode(&s, record);
+    sl_put32(record + 8, 2);
+    memcpy(record + 204, s.denied, sizeof s.denied);
+    memset(record + OLD_HASH_AT, 0, sizeof record - OLD_HASH_AT);
+    sl_sha256(record + OLD_HASH_AT, record, OLD_HASH_AT);
     assert_int_equal(sl_state_decode(record, &found), 0);
+    assert_same(&found, &s);
+    record[OLD_HASH_AT + 32] = 1; // something after the hash
+    assert_int_equal(sl_state_decode(record, &found), -EBADMSG);
+    sl_put32(record + 8, 4);
+    assert_int_equal(sl_state_decode(record, &found), -EBADMSG);
+}
+
+static void what_is_revoked_and_what_is_ordered(void **unused)
+{
+    (void)unused;
+    const struct sl_ota_state s = example();
+    uint8_t id[SL_OTA_ID] = {6}, other[SL_OTA_ID] = {0};
+    assert_true(sl_state_is_ordered(&s, id));
+    assert_false(sl_state_is_ordered(&s, other));
+    assert_int_equal(sl_state_lowest(&s, id).epoch, 2);
+    assert_int_equal(sl_state_lowest(&s, other).epoch, 3);
+    assert_true(sl_state_is_revoked(&s, s.catalog.revoked[1], (struct sl_number){9, 9}));
+    assert_true(sl_state_is_revoked(&s, id, (struct sl_number){1, 7}));
+    assert_false(sl_state_is_revoked(&s, id, (struct sl_number){1, 8}));
 }
 
 static void useless_areas_are_refused(void **unused)
@@ -228,6 +277,8 @@ int main(void)
         cmocka_unit_test_setup(every_changed_bit_is_refused, set_up),
         cmocka_unit_test_setup(impossible_states_are_refused, set_up),
         cmocka_unit_test_setup(too_many_denied_are_refused, set_up),
+        cmocka_unit_test_setup(a_record_of_version_2_is_read, set_up),
+        cmocka_unit_test_setup(what_is_revoked_and_what_is_ordered, set_up),
         cmocka_unit_test_setup(useless_areas_are_refused, set_up),
         cmocka_unit_test_setup(unreadable_is_not_empty, set_up),
         cmocka_unit_test_setup(no_number_is_used_twice, set_up),
