@@ -198,6 +198,8 @@ static int one_sample(struct run *run, const struct sl_dataset *dataset, uint32_
         status = move_picture(run, &picture, &truth, &moved, error);
     if (status == 0)
         status = judge(run, &picture, &truth, &moved, out, error);
+    if (status == 0 && run->options->judged)
+        run->options->judged(run->options->ctx, index, &run->result, &truth);
     sl_truth_free(&truth);
     return status;
 }

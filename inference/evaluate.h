@@ -15,6 +15,9 @@ struct sl_evaluate_options {
     bool no_registration;
     // Called after every picture; may be NULL. `what` is handed over.
     void (*progress)(void *ctx, const char *what, uint32_t done, uint32_t total);
+    // Called after every picture with what was found on it, weak detections too; may be NULL.
+    void (*judged)(void *ctx, uint32_t sample, const struct sl_detect_result *found,
+                   const struct sl_truth *truth);
     void *ctx;
     const char *what;
 };

@@ -38,7 +38,7 @@ enum sl_control_verb {
     SL_CONTROL_SWAP,
     SL_CONTROL_COMMIT,
     SL_CONTROL_ROLL_BACK,
-    SL_CONTROL_SELF_TEST, // to the self-test's process only
+    SL_CONTROL_SELF_TEST, // to the self-test's process only; before it perhaps SERVE: what serves now
     SL_CONTROL_STATE,     // text: the agent's state as JSON, for `model/state`
     // from the daemon
     SL_CONTROL_HELLO,  // first: text is the configured back end

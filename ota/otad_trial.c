@@ -138,6 +138,20 @@ static void kill_child(struct otad *o)
     }
 }
 
+// The site's pictures are judged against the model that serves: it goes in front.
+static bool send_serving(struct otad *o)
+{
+    int fd = -1;
+    const uint8_t active = o->agent.state.active;
+    if (!o->settings->must_detect || active == SL_SLOT_NONE ||
+        !load_slot(o, (enum sl_slot_name)active, &o->out, &fd))
+        return true;
+    o->out.verb = SL_CONTROL_SERVE;
+    const bool sent = sl_control_send(o->child_socket, &o->out, fd) == 0;
+    close(fd);
+    return sent;
+}
+
 void otad_self_test(struct otad *o)
 {
     int pair[2];
@@ -154,7 +168,7 @@ void otad_self_test(struct otad *o)
     close(pair[1]);
     o->child_socket = pair[0];
     o->components.verb = SL_CONTROL_SELF_TEST;
-    if (o->child > 0 && sl_control_send(o->child_socket, &o->components, o->trial) == 0) {
+    if (o->child > 0 && send_serving(o) && sl_control_send(o->child_socket, &o->components, o->trial) == 0) {
         otad_say(o, "self-test begins on '%s'", o->backend);
         return;
     }

@@ -1,9 +1,8 @@
 // sightline-selftest: tries a bundle's model in a process of its own. The update agent starts it,
 // passes the bundle over a socket (ota/control.h) and reads the answer; what becomes of a model
 // that crashes or hangs is the agent's to see.
-#include "inference/dataset.h"
-#include "inference/evaluate.h"
 #include "inference/selftest.h"
+#include "pipeline/must_detect.h"
 #include "pipeline/source_memory.h"
 
 #include <argp.h>
@@ -65,26 +64,6 @@ static int measure(struct sl_detector *detector, int64_t *p99_us, struct sl_erro
     return 0;
 }
 
-// Each object of the site's set must be found.
-static int check_site(const struct sl_model *model, const struct options *o, struct sl_error *error)
-{
-    struct sl_dataset dataset = {0};
-    struct sl_evaluation *found = calloc(1, sizeof(*found));
-    const struct sl_evaluate_options how = {.backend = o->backend, .metric = SL_METRIC_DEEPPCB};
-    if (!found)
-        return sl_error_set(error, -ENOMEM, "out of memory");
-    int status = sl_dataset_open(o->must_detect, SL_DATASET_ANY, &dataset, error);
-    if (status == 0)
-        status = sl_evaluate(model, &dataset, &how, found, error);
-    if (status == 0 && found->summary.hits < found->summary.truths)
-        status = sl_error_set(error, -EILSEQ, "must-detect set: %u of %u defects were found",
-                              found->summary.hits, found->summary.truths);
-    sl_evaluation_free(found);
-    free(found);
-    sl_dataset_close(&dataset);
-    return status;
-}
-
 static int check_claims(struct sl_detector *detector, uint64_t before, struct sl_error *error)
 {
     int64_t p99_us = 0;
@@ -99,14 +78,13 @@ static int check_claims(struct sl_detector *detector, uint64_t before, struct sl
     if (message.memory > 0 && memory > message.memory)
         return sl_error_set(error, -ENOMEM, "memory: %.1f MiB; it claims %.1f MiB",
                             (double)memory / 1048576, (double)message.memory / 1048576);
-    snprintf(message.text, sizeof(message.text),
-             "99 %% of runs within %.1f ms, %.1f MiB of memory", (double)p99_us / 1e3,
-             (double)memory / 1048576);
+    snprintf(message.text, sizeof(message.text), "99 %% of runs within %.1f ms, %.1f MiB of memory",
+             (double)p99_us / 1e3, (double)memory / 1048576);
     return 0;
 }
 
-static int try_model(const struct sl_model *model, const struct options *o, uint64_t before,
-                     struct sl_error *error)
+static int try_model(const struct sl_model *model, const struct sl_model *serving,
+                     const struct options *o, uint64_t before, struct sl_error *error)
 {
     struct sl_detector *detector = NULL;
     const struct sl_golden_limits limits = {(float)message.overlap_ppm / 1e6f,
@@ -120,25 +98,45 @@ static int try_model(const struct sl_model *model, const struct options *o, uint
         status = check_claims(detector, before, error);
     sl_detector_free(detector);
     if (status == 0 && o->must_detect)
-        status = check_site(model, o, error);
+        status = sl_must_detect(model, serving, o->must_detect, o->backend, error);
     return status;
+}
+
+static int load(int fd, const struct sl_model **out, struct sl_error *error)
+{
+    struct sl_model_source *source = NULL;
+    const int status = sl_model_source_memory(fd, &message, &source, error);
+    return status < 0 ? status : sl_model_load(source, out, error);
+}
+
+// What serves may come first, to be compared with.
+static int receive(const struct options *o, const struct sl_model **serving, int *fd,
+                   struct sl_error *error)
+{
+    int status = sl_control_receive(o->socket, &message, fd, 0);
+    if (status == 0 && message.verb == SL_CONTROL_SERVE) {
+        const int loaded = load(*fd, serving, error);
+        status = sl_control_receive(o->socket, &message, fd, 0);
+        if (status == 0 && loaded < 0)
+            return sl_error_prefix(error, loaded, "the model that serves");
+    }
+    return status < 0 || message.verb != SL_CONTROL_SELF_TEST ? -EPROTO : 0;
 }
 
 static int answer(const struct options *o)
 {
     struct sl_error error = {""};
-    struct sl_model_source *source = NULL;
-    const struct sl_model *model = NULL;
-    const uint64_t before = peak_octets();
-    int fd = -1, status = sl_control_receive(o->socket, &message, &fd, 0);
-    if (status < 0 || message.verb != SL_CONTROL_SELF_TEST)
+    const struct sl_model *model = NULL, *serving = NULL;
+    int fd = -1, status = receive(o, &serving, &fd, &error);
+    if (status == -EPROTO)
         return 2;
-    status = sl_model_source_memory(fd, &message, &source, &error);
+    const uint64_t before = peak_octets();
     if (status == 0)
-        status = sl_model_load(source, &model, &error);
+        status = load(fd, &model, &error);
     if (status == 0)
-        status = try_model(model, o, before, &error);
+        status = try_model(model, serving, o, before, &error);
     sl_model_unref(model);
+    sl_model_unref(serving);
     message.verb = status == 0 ? SL_CONTROL_PASSED : SL_CONTROL_FAILED;
     message.n_components = 0;
     if (status < 0)
@@ -179,7 +177,7 @@ int main(int argc, char **argv)
         "0 answered, 2 nothing was asked.";
     static const struct argp_option rows[] = {
         {"backend", 'b', "NAME", 0, "What runs the model (cpu)", 0},
-        {"must-detect", 'm', "DIR", 0, "Pictures with defects that must all be found", 0},
+        {"must-detect", 'm', "DIR", 0, "Pictures with defects: what serves finds, it must find", 0},
         {0}};
     const struct argp argp = {rows, parse, "FD", doc, NULL, NULL, NULL};
     struct options o = {.backend = "cpu", .socket = -1};

@@ -160,10 +160,16 @@ class Agent(unittest.TestCase):
                 (site / f"{stem}_{end}").write_bytes((model / f"golden/{stem}_{end}").read_bytes())
         truth = (pathlib.Path(__file__).resolve().parents[2] / "deploy/models/pcb/golden/000000.expect").read_text()
         boxes = [[float(v) for v in line.split()] for line in truth.splitlines() if line.strip()]
-        (site / "000000.txt").write_text("".join(f"{b[0]:.0f} {b[1]:.0f} {b[2]:.0f} {b[3]:.0f} {b[4] + 1:.0f}\n"
-                                                 for b in boxes))
+        rows = [f"{b[0]:.0f} {b[1]:.0f} {b[2]:.0f} {b[3]:.0f} {b[4] + 1:.0f}\n" for b in boxes]
+        (site / "000000.txt").write_text("".join([*rows, "3 3 30 30 1\n"]))  # the last, no model finds
         (site / "000001.txt").write_text("")
-        self.fails(self.factory.bundle("blind-site.slb", "1.7", model), "failed", "must-detect set", must_detect=site)
+        n = len(rows)
+        self.fails(self.factory.bundle("blind-site.slb", "1.7", model), "failed",
+                   f"must-detect set: {n + 1} of {n + 1} objects missed, {n} of them found by the model that serves; the "
+                   "first in 000000", must_detect=site)
+        world = self.run_camera(self.world(must_detect=site))
+        world.insert(world.image(self.two))
+        world.serves("1.6")  # which misses what the old one misses
 
     def program(self, world, text):
         path = world.at / "self-test"
@@ -227,14 +233,16 @@ class Agent(unittest.TestCase):
         steady = self.factory.bundle("deadly.slb", "1.7", shadow=10000)
         world = self.run_camera(self.world())
         world.insert(world.image(steady))
-        for death in range(3):
-            world.until(lambda: world.log().count("shadow: 10000 frames") > death, f"shadow {death}")
+        world.until(lambda: "shadow: 10000 frames" in world.log(), "shadow")
+        while world.status()["phase"] == "shadow":  # one that dies before the agent knows it does not count
+            world.until(lambda: world.status()["daemon"], "connected")
             world.daemon.kill()
             world.daemon.wait()
             (world.at / "control.sock").unlink()
             world.camera()
         status = world.ends("crashed")
         self.assertEqual((status["active"]["number"], status["denied"]), ("1.5", 1))
+        self.assertEqual(world.log().count("sightline-otad: the camera daemon died"), 3)
 
     def test_state_areas_erased(self):
         world = self.run_camera(self.world())
