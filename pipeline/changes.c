@@ -75,12 +75,19 @@ gdouble sl_changes_threshold(const struct sl_changes *changes, const gchar *came
     return value->valuedouble;
 }
 
+// A key that stands there twice goes twice, or the second would count from now on.
+static void drop(cJSON *object, const gchar *key)
+{
+    while (cJSON_GetObjectItemCaseSensitive(object, key))
+        cJSON_DeleteItemFromObjectCaseSensitive(object, key);
+}
+
 static cJSON *member(cJSON *object, const gchar *key)
 {
     cJSON *found = cJSON_GetObjectItemCaseSensitive(object, key);
     if (cJSON_IsObject(found))
         return found;
-    cJSON_DeleteItemFromObjectCaseSensitive(object, key);
+    drop(object, key);
     return cJSON_AddObjectToObject(object, key);
 }
 
@@ -98,7 +105,7 @@ static gboolean commit(struct sl_changes *changes, cJSON *root, GError **error)
 
 static void set_text(cJSON *section, const gchar *key, const gchar *value)
 {
-    cJSON_DeleteItemFromObjectCaseSensitive(section, key);
+    drop(section, key);
     if (value)
         cJSON_AddStringToObject(section, key, value);
 }
@@ -121,8 +128,8 @@ gboolean sl_changes_set_thresholds(struct sl_changes *changes, const gchar *came
     cJSON *section = member(member(member(root, camera), "thresholds"), recipe);
     for (guint i = 0; i < n; i++) {
         cJSON *row = member(section, rows[i].class_name);
-        cJSON_DeleteItemFromObjectCaseSensitive(row, "value");
-        cJSON_DeleteItemFromObjectCaseSensitive(row, "instead_of");
+        drop(row, "value");
+        drop(row, "instead_of");
         cJSON_AddNumberToObject(row, "value", rows[i].value);
         cJSON_AddNumberToObject(row, "instead_of", rows[i].configured);
     }
