@@ -3,6 +3,7 @@
 
 #include "ota/broker/source.h"
 #include "ota/bundle/key_file.h"
+#include "ota/bundle/tensor.h"
 #include "ota/usb/listen.h"
 
 #include <argp.h>
@@ -156,6 +157,16 @@ static bool open_sources(struct otad *o, const struct sl_source_sink *sink)
     return stick != NULL && open_broker(o, sink);
 }
 
+static bool read_tensor(struct otad *o)
+{
+    const char *text = o->settings->tensor;
+    if (!text || sl_tensor_parse(text, &o->tensor))
+        return true;
+    fprintf(stderr, "sightline-otad: tensor: expected TYPE:LAYOUT:DIMS as "
+                    "float32:nchw:1x2x640x640, found '%s'\n", text);
+    return false;
+}
+
 static bool read_device_key(struct otad *o)
 {
     struct sl_bundle_error error;
@@ -184,7 +195,7 @@ static int run(struct otad *o)
     struct sl_source_sink sink = otad_sink_ops;
     const int signals = block_signals();
     sink.context = o;
-    if (!otad_begin(o, &action))
+    if (!read_tensor(o) || !otad_begin(o, &action))
         return 1;
     o->listener = sl_control_listen(o->settings->agent, "sightline-control");
     if (o->listener < 0)

@@ -32,6 +32,7 @@ struct otad {
     struct otad_slot slots[SL_STORAGE_SLOTS];
     char reason[SL_CONTROL_TEXT / 2]; // of the last failure or refusal, for people
     struct sl_trust root;             // of the settings, version 0: none
+    struct sl_tensor_abi tensor;      // of the settings, rank 0: any
     uint8_t root_octets[SL_DOCUMENT_MAX], trusted[SL_DOCUMENT_MAX];
     size_t trusted_size; // document of the state's root, once a bundle showed it
 

@@ -40,6 +40,7 @@ static enum sl_refusal verify(struct otad *o, const uint8_t *octets, size_t size
     const struct sl_number lowest = sl_state_lowest(state, facts.id);
     const struct sl_bundle_policy policy = {.product = s->product,
                                             .hardware = s->hardware,
+                                            .tensor = o->tensor.rank ? &o->tensor : NULL,
                                             .floor = {lowest.epoch, lowest.seq},
                                             .denied = state->denied,
                                             .n_denied = state->n_denied};

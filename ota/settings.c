@@ -46,6 +46,7 @@ static const cyaml_schema_field_t fields[] = {
     PATH("audit", audit, OPTIONAL),
     PATH("product", product, OPTIONAL),
     PATH("hardware", hardware, OPTIONAL),
+    PATH("tensor", tensor, OPTIONAL),
     PATH("root", root, OPTIONAL),
     PATH("device_key", device_key, OPTIONAL),
     PATH("must_detect", must_detect, OPTIONAL),

@@ -20,6 +20,7 @@ struct sl_settings {
     char *audit;       // file
     char *product;     // NULL: any
     char *hardware;    // NULL: any
+    char *tensor;      // input that models must have, TYPE:LAYOUT:DIMS; NULL: any
     char *root;        // root document to trust when no state is left, NULL: none
     char *device_key;  // our secret key, for bundles that are encrypted for us; NULL: none
     char *must_detect; // folder of the site's pictures, on which nothing is missed newly; NULL: none

@@ -4,6 +4,7 @@
 #define SL_OTA_BUNDLE_TOOL_H
 
 #include "ota/bundle/encode.h"
+#include "ota/bundle/tensor.h"
 #include "ota/bundle/verify.h"
 
 #include <argp.h>
@@ -62,7 +63,6 @@ int tool_read_model(const char *directory, struct tool_model *out);
 
 // Text forms, for people and scripts.
 void tool_hex(const uint8_t *octets, size_t size, char *out); // 2 * size + 1
-void tool_tensor_text(const struct sl_tensor_abi *t, char *out, size_t size);
 
 int bundle_keygen(int argc, char **argv);
 int bundle_create(int argc, char **argv);

@@ -20,9 +20,9 @@ static const char *truth(bool value)
 static void bundle_json(const struct sl_superblock *super, const struct sl_manifest *m,
                         const struct sl_root *root)
 {
-    char id[2 * SL_HASH + 1], tensor[128];
+    char id[2 * SL_HASH + 1], tensor[SL_TENSOR_TEXT];
     tool_hex(super->id, SL_HASH, id);
-    tool_tensor_text(&m->tensor, tensor, sizeof(tensor));
+    sl_tensor_text(&m->tensor, tensor);
     printf("{\"kind\":\"bundle\",\"verified\":%s,\"id\":\"%s\",\"product\":\"%s\",\"version\":"
            "\"%s\",\"epoch\":%u,\"seq\":%" PRIu64 ",\"floor_epoch\":%u,\"floor_seq\":%" PRIu64
            ",\"tensor\":\"%s\",\"octets\":%" PRIu64 ",\"hardware\":[",
@@ -50,9 +50,9 @@ static void bundle_json(const struct sl_superblock *super, const struct sl_manif
 static void bundle_text(const struct sl_superblock *super, const struct sl_manifest *m,
                         const struct sl_root *root)
 {
-    char id[2 * SL_HASH + 1], tensor[128];
+    char id[2 * SL_HASH + 1], tensor[SL_TENSOR_TEXT];
     tool_hex(super->id, SL_HASH, id);
-    tool_tensor_text(&m->tensor, tensor, sizeof(tensor));
+    sl_tensor_text(&m->tensor, tensor);
     printf("bundle %s %s: ", m->product, m->version);
     if (root)
         printf("verified from root %u\n", root->version);

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const elements[] = {"float32", "uint8", "int8"};
-static const char *const layouts[] = {"nchw", "nhwc"};
 
 int tool_fail(const char *format, ...)
 {
@@ -87,49 +85,14 @@ void tool_text(const char *option, const char *text, char *out, size_t size,
                    size - 1, text);
 }
 
-static uint8_t one_of(const char *const *names, unsigned count, const char *text, size_t length)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (strlen(names[i]) == length && !strncmp(names[i], text, length))
-            return (uint8_t)(i + 1);
-    return 0;
-}
-
-static bool parse_tensor(const char *text, struct sl_tensor_abi *t)
-{
-    size_t length = strcspn(text, ":");
-    t->element = one_of(elements, 3, text, length);
-    text += length + (text[length] == ':');
-    length = strcspn(text, ":");
-    t->layout = one_of(layouts, 2, text, length);
-    text += length + (text[length] == ':');
-    while (*text) {
-        uint64_t dim;
-        length = strcspn(text, "x");
-        if (t->rank == SL_RANK_MAX || !whole_number(text, length, UINT32_MAX, &dim) || dim == 0)
-            return false;
-        t->dims[t->rank++] = (uint32_t)dim;
-        text += length + (text[length] == 'x');
-    }
-    return t->element && t->layout && t->rank;
-}
-
 struct sl_tensor_abi tool_tensor(const char *text, struct argp_state *state)
 {
     struct sl_tensor_abi t = {0};
-    if (!parse_tensor(text, &t))
+    if (!sl_tensor_parse(text, &t))
         argp_error(state,
                    "--tensor: expected TYPE:LAYOUT:DIMS as float32:nchw:1x2x640x640; found '%s'",
                    text);
     return t;
-}
-
-void tool_tensor_text(const struct sl_tensor_abi *t, char *out, size_t size)
-{
-    size_t used =
-        (size_t)snprintf(out, size, "%s:%s:", elements[t->element - 1], layouts[t->layout - 1]);
-    for (uint8_t i = 0; i < t->rank && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, "%s%u", i ? "x" : "", t->dims[i]);
 }
 
 void tool_hex(const uint8_t *octets, size_t size, char *out)

@@ -1,6 +1,7 @@
 // Verify before parse.
 #include "ota/bundle/verify.h"
 
+#include "ota/bundle/tensor.h"
 #include "ota/sha256.h"
 
 #include <inttypes.h>
@@ -133,6 +134,17 @@ static bool runs_on(const struct sl_manifest *m, const char *hardware)
     return false;
 }
 
+static enum sl_refusal refuse_tensor(const struct sl_tensor_abi *expected,
+                                     const struct sl_tensor_abi *found,
+                                     struct sl_bundle_error *error)
+{
+    char here[SL_TENSOR_TEXT], there[SL_TENSOR_TEXT];
+    sl_tensor_text(expected, here);
+    sl_tensor_text(found, there);
+    return sl_refuse(error, SL_REFUSED_TENSOR, "input tensor %s; this camera expects %s", there,
+                     here);
+}
+
 enum sl_refusal sl_bundle_check_policy(const struct sl_bundle *bundle,
                                        const struct sl_bundle_policy *policy,
                                        struct sl_bundle_error *error)
@@ -148,7 +160,7 @@ enum sl_refusal sl_bundle_check_policy(const struct sl_bundle *bundle,
         return sl_refuse(error, SL_REFUSED_HARDWARE, "made for '%s'%s; this camera is '%s'",
                          m->hardware[0], m->n_hardware > 1 ? " and others" : "", policy->hardware);
     if (policy->tensor && !sl_tensor_abi_equal(policy->tensor, &m->tensor))
-        return sl_refuse(error, SL_REFUSED_TENSOR, "its input tensor is not this line's");
+        return refuse_tensor(policy->tensor, &m->tensor, error);
     if (sl_bundle_number_compare(m->number, policy->floor) < 0)
         return sl_refuse(error, SL_REFUSED_OLD,
                          "number %u.%" PRIu64 " is below the floor %u.%" PRIu64, m->number.epoch,

@@ -136,6 +136,22 @@ class Agent(unittest.TestCase):
         model = self.factory.model("shape", edit("model.yaml", "width: 640", "width: 320"))
         self.fails(self.factory.bundle("shape.slb", "1.7", model), "failed", "")
 
+    def test_a_tensor_that_is_not_this_cameras_is_not_fetched(self):
+        world = self.run_camera(self.world(tensor="float32:nchw:1x2x640x640"))
+        world.insert(world.image(self.factory.bundle("small.slb", "1.7", tensor="float32:nchw:1x2x320x320"),
+                                 self.factory.bundle("type.slb", "1.7", tensor="uint8:nchw:1x2x640x640"), self.two))
+        for found in ("float32:nchw:1x2x320x320", "uint8:nchw:1x2x640x640"):
+            words = f"refused: tensor: input tensor {found}; this camera expects float32:nchw:1x2x640x640"
+            world.until(lambda w=words: w in world.log(), words)
+        world.serves("1.6")
+        world.settings["tensor"] = "float:nchw:1x2"
+        world.otad.terminate()
+        world.otad.wait(30)
+        world.write_settings()
+        done = subprocess.run([BUILD / "sightline-otad", world.at / "ota.yaml"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("tensor: expected TYPE:LAYOUT:DIMS as float32:nchw:1x2x640x640, found 'float:nchw:1x2'", done.stderr)
+
     def test_golden_pictures_that_differ(self):
         model = self.factory.model("golden", edit("golden/000000.expect", r"^\S+", "1"))
         world = self.fails(self.factory.bundle("golden.slb", "1.7", model), "failed", "golden picture")

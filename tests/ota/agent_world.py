@@ -120,8 +120,11 @@ class World:
         self.until(lambda: (self.at / "control.sock").exists(), "the camera listens")
         return self.daemon
 
-    def agent(self, env=None):
+    def write_settings(self):
         (self.at / "ota.yaml").write_text("".join(f"{key}: {value}\n" for key, value in self.settings.items()))
+
+    def agent(self, env=None):
+        self.write_settings()
         self.otad = self.start(self.build / "sightline-otad", self.at / "ota.yaml", log="agent.log",
                                env=dict(os.environ, **(env or {})))
         self.until(lambda: (self.at / "stick.sock").exists() and self.status(), "the agent listens")

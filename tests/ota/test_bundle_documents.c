@@ -2,6 +2,7 @@
 #include "bundle_make.h"
 
 #include "ota/bundle/catalog.h"
+#include "ota/bundle/tensor.h"
 #include "ota/usb/bytes.h"
 
 #include <setjmp.h>
@@ -682,9 +683,44 @@ static void a_document_that_is_too_long(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
+static void tensors_as_text(void **unused)
+{
+    (void)unused;
+    static const char *const good[] = {"float32:nchw:1x2x640x640", "int8:nhwc:4294967295",
+                                       "uint8:nchw:4294967295x4294967295x4294967295x4294967295x"
+                                       "4294967295x4294967295"};
+    static const char *const bad[] = {"",
+                                      "float32",
+                                      "float32:nchw",
+                                      "float32:nchw:",
+                                      "float:nchw:1",
+                                      "float32:ncwh:1",
+                                      "float32:nchw:0",
+                                      "float32:nchw:01",
+                                      "float32:nchw:1x",
+                                      "float32:nchw:x1",
+                                      "float32:nchw:1,2",
+                                      "float32:nchw:-1",
+                                      "float32:nchw:4294967296",
+                                      "float32:nchw:42949672950",
+                                      "float32:nchw:1x1x1x1x1x1x1"};
+    char text[SL_TENSOR_TEXT];
+    struct sl_tensor_abi t, before;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_true(sl_tensor_parse(good[i], &t));
+        sl_tensor_text(&t, text);
+        assert_string_equal(text, good[i]);
+    }
+    before = t;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(sl_tensor_parse(bad[i], &t));
+    assert_memory_equal(&t, &before, sizeof(t));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        TEST(tensors_as_text),
         TEST(tags_that_are_not_known),
         TEST(values_that_end_elsewhere),
         TEST(every_tag_is_needed),
