@@ -12,7 +12,8 @@
 #define CPU_AMX_TILE 16 // granules that AMX takes together
 
 // Both operands quantised: y = round(clamp(fma(a, a_ratio, fma(b, b_ratio, offset)), low, high))
-// with bytes as they stand, which are int8 where a_signed or b_signed says so.
+// with bytes as they stand, which are int8 where a_signed or b_signed says so. Both bounds are int8
+// values, or both are uint8 values.
 struct cpu_add {
     float a_ratio, b_ratio, offset, low, high;
     uint32_t a_signed, b_signed;

@@ -1,10 +1,13 @@
-// The AVX-512 VNNI convolutions compiled through SIMDe, so that its very source runs on any x86.
+// The AVX-512 VNNI kernels compiled through SIMDe, so that its very source runs on any x86.
 #include "tests/accel/simde512.h"
 
 #define cpu_conv_dot_avx512vnni      cpu_conv_dot_avx512vnni_simde
 #define cpu_conv_dot_pair_avx512vnni cpu_conv_dot_pair_avx512vnni_simde
 #define cpu_depthwise_dot_avx512vnni cpu_depthwise_dot_avx512vnni_simde
 #define cpu_taps_avx512vnni          cpu_taps_avx512vnni_simde
+#define cpu_quantize_avx512vnni      cpu_quantize_avx512vnni_simde
 #include "accel/cpu/x86/conv_avx512.c"
 #undef TILE
 #include "accel/cpu/x86/depthwise_avx512.c"
+#undef TILE
+#include "accel/cpu/x86/elementwise_avx512.c"

@@ -115,12 +115,13 @@ static void limit_s16(const void *values, size_t count)
 struct cpu_add random_add(struct random *r)
 {
     const bool ties = random_in(r, 0, 2) == 0;
-    const float low = (float)random_in(r, -128, 0);
+    const bool is_signed = random_in(r, 0, 1);
+    const float low = is_signed ? (float)random_in(r, -128, 0) : 0;
     return (struct cpu_add){.a_ratio = ties ? 0.5f : random_real(r, 0.01f, 2.0f),
                             .b_ratio = ties ? 0.5f : random_real(r, 0.01f, 2.0f),
                             .offset = (float)random_in(r, -400, 400) / (ties ? 2.0f : 3.0f),
                             .low = low,
-                            .high = low + 255,
+                            .high = is_signed ? 127 : 255,
                             .a_signed = (uint32_t)random_in(r, 0, 1),
                             .b_signed = (uint32_t)random_in(r, 0, 1)};
 }

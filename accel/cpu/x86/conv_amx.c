@@ -83,7 +83,8 @@ static void store_pixels(const struct cpu_conv_row *row, int64_t first, int64_t 
     const struct cpu_epilogue *e = row->epilogue;
     int64_t p = 0;
     if (e->to_sums || e->to_real || e->add) {
-        store_others(row, first, count, (const __m512i *)(const void *)sums);
+        const __m512i *copies = (const __m512i *)(const void *)sums;
+        (e->add ? store_added : store_others)(row, first, count, copies);
         return;
     }
     for (; count - p >= AT_ONCE; p += AT_ONCE) {

@@ -15,7 +15,8 @@ INLINE __m512 rescale(const struct cpu_epilogue *e, __m512i sums)
     return clamp(real, e->low, e->high);
 }
 
-INLINE __m512 add_residual(const struct cpu_epilogue *e, __m512 real, const uint8_t *residual)
+// The sum with a residual's bytes, rounded.
+INLINE __m512i add_residual(const struct cpu_epilogue *e, __m512i sums, const uint8_t *residual)
 {
     const struct cpu_add *add = e->add;
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)residual);
@@ -23,19 +24,12 @@ INLINE __m512 add_residual(const struct cpu_epilogue *e, __m512 real, const uint
                         ? _mm512_cvtepi8_epi32(bytes)
                         : _mm512_cvtepu8_epi32(bytes);
     __m512 other = _mm512_cvtepi32_ps(words);
-    __m512 own = _mm512_roundscale_ps(real, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 own = _mm512_cvtepi32_ps(_mm512_cvtps_epi32(rescale(e, sums)));
     own = _mm512_add_ps(own, _mm512_set1_ps((float)e->zero));
     __m512 a = add->residual_is_a ? other : own, b = add->residual_is_a ? own : other;
     __m512 sum = _mm512_fmadd_ps(b, _mm512_set1_ps(add->b_ratio), _mm512_set1_ps(add->offset));
     sum = _mm512_fmadd_ps(a, _mm512_set1_ps(add->a_ratio), sum);
-    return clamp(sum, add->low, add->high);
-}
-
-// Sixteen centred values, in range, become bytes: with their zero point they need no saturation.
-INLINE void store_bytes(__m512 centred, int32_t zero, void *y)
-{
-    __m512i words = _mm512_add_epi32(_mm512_cvtps_epi32(centred), _mm512_set1_epi32(zero));
-    _mm_storeu_si128(y, _mm512_cvtepi32_epi8(words));
+    return _mm512_cvtps_epi32(clamp(sum, add->low, add->high));
 }
 
 // Sums become integers. Only those too large for one need a bound here: packing saturates the
@@ -46,11 +40,16 @@ INLINE __m512i round_sums(const struct cpu_epilogue *e, __m512i sums)
     return _mm512_cvtps_epi32(_mm512_min_ps(real, _mm512_set1_ps(e->high)));
 }
 
+// Packing works within quarters: what belongs to one of four pixels is then in every fourth word.
+INLINE __m512i gather_pixels(__m512i packed)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, packed);
+}
+
 // Bytes of four pixels, one behind the other.
 INLINE __m512i pack_pixels(const struct cpu_epilogue *e, __m512i a, __m512i b, __m512i c, __m512i d)
 {
-    // Packing works within quarters: what belongs to a pixel is then in every fourth word.
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i zero = _mm512_set1_epi16((short)e->zero);
     const __m512i low = _mm512_set1_epi8((char)((int32_t)e->low + e->zero));
     const __m512i high = _mm512_set1_epi8((char)((int32_t)e->high + e->zero));
@@ -59,10 +58,10 @@ INLINE __m512i pack_pixels(const struct cpu_epilogue *e, __m512i a, __m512i b, _
     __m512i bytes = e->y_signed
                         ? _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(ab, cd), low), high)
                         : _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(ab, cd), low), high);
-    return _mm512_permutexvar_epi32(order, bytes);
+    return gather_pixels(bytes);
 }
 
-INLINE void store_four(char *y, size_t step, const int count, __m512i bytes)
+INLINE void store_four(char *y, size_t step, int64_t count, __m512i bytes)
 {
     _mm_storeu_si128((__m128i *)(void *)y, _mm512_castsi512_si128(bytes));
     if (count > 1)
@@ -73,23 +72,41 @@ INLINE void store_four(char *y, size_t step, const int count, __m512i bytes)
         _mm_storeu_si128((__m128i *)(void *)(y + 3 * step), _mm512_extracti32x4_epi32(bytes, 3));
 }
 
-// The results that are no plain bytes, of sums in memory: one copy of the code for all tiles.
+// Sums in memory, with residuals: one copy of the code for all tiles.
+static __attribute__((noinline)) void store_added(const struct cpu_conv_row *row, int64_t first,
+                                                  int64_t count, const __m512i *sums)
+{
+    const struct cpu_epilogue *e = row->epilogue;
+    const size_t step = e->residual_step;
+    char *y = (char *)row->y + (size_t)first * row->y_step;
+    const uint8_t *residual = e->residual + (size_t)first * step;
+    for (int64_t p = 0; p < count; p += 4, y += 4 * row->y_step, residual += 4 * step) {
+        __m512i pixels[4];
+        UNROLLED for (int i = 0; i < 4; i++)
+        {
+            const int64_t at = p + i < count ? i : 0;
+            pixels[i] =
+                add_residual(e, _mm512_load_si512(&sums[p + at]), residual + (size_t)at * step);
+        }
+        __m512i ab = _mm512_packs_epi32(pixels[0], pixels[1]);
+        __m512i cd = _mm512_packs_epi32(pixels[2], pixels[3]);
+        __m512i bytes = e->add->low < 0 ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
+        store_four(y, row->y_step, count - p, gather_pixels(bytes));
+    }
+}
+
+// The results that are no bytes.
 static __attribute__((noinline)) void store_others(const struct cpu_conv_row *row, int64_t first,
                                                    int64_t count, const __m512i *sums)
 {
     const struct cpu_epilogue *e = row->epilogue;
     char *y = (char *)row->y + (size_t)first * row->y_step;
-    const uint8_t *residual = e->add ? e->residual + (size_t)first * e->residual_step : NULL;
     for (int64_t p = 0; p < count; p++, y += row->y_step) {
         __m512i sum = _mm512_load_si512(&sums[p]);
-        if (e->to_sums) {
+        if (e->to_sums)
             _mm512_storeu_si512(y, sum);
-        } else if (e->to_real) {
+        else
             _mm512_storeu_ps(y, rescale(e, sum));
-        } else {
-            store_bytes(add_residual(e, rescale(e, sum), residual), 0, y);
-            residual += e->residual_step;
-        }
     }
 }
 
@@ -102,7 +119,7 @@ INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int 
     if (e->to_sums || e->to_real || e->add) {
         __m512i copies[16] __attribute__((aligned(64)));
         UNROLLED for (int p = 0; p < count; p++) _mm512_store_si512(&copies[p], sums[p]);
-        store_others(row, first, count, copies);
+        (e->add ? store_added : store_others)(row, first, count, copies);
         return;
     }
     UNROLLED for (int p = 0; p < count; p += 4, y += 4 * row->y_step)
