@@ -1,7 +1,8 @@
 // Convolution kernels for AVX-512 VNNI: fourteen output pixels by sixteen channels, or twelve by
 // two blocks of sixteen, which load less for each product.
 //
-// vpdpbusd adds products of uint8 and int8 to 32-bit sums without saturating in between.
+// vpdpbusd adds products of uint8 and int8 to 32-bit sums, vpdpwssd those of int16, without
+// saturating in between. Granules of both have four bytes.
 #include "accel/cpu/x86/epilogue_avx512.h"
 
 #include <string.h>
@@ -15,7 +16,20 @@ INLINE __m512i broadcast_quad(const char *x)
     return _mm512_set1_epi32(quad);
 }
 
-INLINE void tile_dot(const struct cpu_conv_row *row, int64_t first, const int count)
+typedef __m512i multiply_add(__m512i sums, __m512i x, __m512i weights);
+
+INLINE __m512i add_bytes(__m512i sums, __m512i x, __m512i weights)
+{
+    return _mm512_dpbusd_epi32(sums, x, weights);
+}
+
+INLINE __m512i add_words(__m512i sums, __m512i x, __m512i weights)
+{
+    return _mm512_dpwssd_epi32(sums, x, weights);
+}
+
+INLINE void tile_any(const struct cpu_conv_row *row, int64_t first, const int count,
+                     multiply_add *const add)
 {
     __m512i sums[TILE];
     const char *w = row->weights;
@@ -30,15 +44,26 @@ INLINE void tile_dot(const struct cpu_conv_row *row, int64_t first, const int co
         TWICE for (uint32_t k = 0; k < s->length; k++, w += 4 * CPU_BLOCK)
         {
             __m512i weights = _mm512_load_si512(w);
-            UNROLLED for (int p = 0; p < count; p++) sums[p] = _mm512_dpbusd_epi32(
-                sums[p], broadcast_quad(at[p / 3] + (size_t)(p % 3) * step), weights);
+            UNROLLED for (int p = 0; p < count; p++) sums[p] =
+                add(sums[p], broadcast_quad(at[p / 3] + (size_t)(p % 3) * step), weights);
             UNROLLED for (int p = 0; p < count; p += 3) at[p / 3] += 4;
         }
     }
     store_tile(row, first, count, sums);
 }
 
+INLINE void tile_dot(const struct cpu_conv_row *row, int64_t first, const int count)
+{
+    tile_any(row, first, count, add_bytes);
+}
+
+INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int count)
+{
+    tile_any(row, first, count, add_words);
+}
+
 DEFINE_ROW(cpu_conv_dot_avx512vnni, tile_dot, 14)
+DEFINE_ROW(cpu_conv_s16_avx512vnni, tile_s16, 14)
 
 #define PAIR_TILE 12
 INLINE void tile_dot_pair(const struct cpu_conv_row *row, int64_t first, const int count)
