@@ -76,12 +76,12 @@ static int64_t compute_block(const struct conv *conv, const struct band *band, i
     epilogue.bias_real = conv->bias_real ? conv->bias_real + first : NULL;
     epilogue.multiplier = conv->multiplier ? conv->multiplier + first : NULL;
     epilogue.add = band->residual ? &conv->add : NULL;
-    epilogue.residual_step = row.y_step;
+    epilogue.residual_step = conv->residual_step;
     for (int64_t i = 0; i < band->rows; i++) {
         row.runs = band->runs[i];
         row.y = band->y + (size_t)i * conv->y_row + (size_t)first * conv->y_element;
         if (band->residual)
-            epilogue.residual = band->residual + (size_t)i * conv->y_row + first;
+            epilogue.residual = band->residual + (size_t)i * conv->residual_row + first;
         if (conv_is_depthwise(conv->kind)) {
             shift_runs(conv, band->runs[i], block, shifted);
             row.runs = shifted;
@@ -118,7 +118,7 @@ void conv_rows(const struct conv *conv, const struct conv_memory *memory, int64_
         size_t at = conv->y_first + (size_t)n * conv->y_picture + (size_t)oy * conv->y_row;
         band.rows = conv->band < end - oy ? conv->band : end - oy;
         band.y = y + at;
-        band.residual = residual ? residual + at : NULL;
+        band.residual = residual ? conv_residual(conv, residual, n, oy) : NULL;
         compute_band(&input, oy, &band);
     }
 }

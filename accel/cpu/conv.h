@@ -78,6 +78,7 @@ struct conv {
     uint32_t y_element;
     // Bytes from output to output, row to row, picture to picture, and where the first one stands.
     size_t y_step, y_row, y_picture, y_first;
+    size_t residual_step, residual_row; // bytes; the residual is dense
 
     bool merged;       // the taps of a kernel row stand side by side: one run
     bool direct;       // rows are read in place
@@ -129,6 +130,11 @@ static inline uint64_t conv_left_out(const struct conv *conv, uint64_t macs)
 size_t conv_row_bytes(const struct conv *conv); // of a prepared row, with slack
 // Of one thread: the prepared rows, then what Winograd's convolution needs.
 size_t conv_scratch_bytes(const struct conv *conv);
+static inline const unsigned char *
+conv_residual(const struct conv *conv, const unsigned char *residual, int64_t n, int64_t row)
+{
+    return residual + (size_t)(n * conv->out[0] + row) * conv->residual_row;
+}
 void conv_rows(const struct conv *conv, const struct conv_memory *memory, int64_t n, int64_t first,
                int64_t end);
 

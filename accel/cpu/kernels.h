@@ -36,6 +36,7 @@ struct cpu_epilogue {
     float low, high;
     int32_t zero;
     uint32_t to_real, to_sums, y_signed;
+    uint32_t shrinks; // every multiplier is below 1: no product is too large for an int32
     const struct cpu_add *add; // NULL: none
     const uint8_t *residual;
     size_t residual_step; // bytes
@@ -179,7 +180,7 @@ typedef void cpu_winograd_input_fn(const struct cpu_winograd_input *job);
 
 // One block of channels: the transformed sums m[position][tile][CPU_BLOCK] become `pixels` outputs
 // in each of `rows` rows, four at most. Bias and multiplier of the epilogue are for sums that are
-// cpu_winograd_scale times the plain ones; a residual lies as y does.
+// cpu_winograd_scale times the plain ones.
 struct cpu_winograd_output {
     const int32_t *m;
     size_t plane; // values from position to position
@@ -188,6 +189,7 @@ struct cpu_winograd_output {
     const struct cpu_epilogue *epilogue;
     void *y;
     size_t y_step, y_row; // bytes from pixel to pixel, from row to row
+    size_t residual_row;
 };
 typedef void cpu_winograd_output_fn(const struct cpu_winograd_output *job);
 

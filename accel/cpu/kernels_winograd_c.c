@@ -88,7 +88,7 @@ void cpu_winograd_output_c(const struct cpu_winograd_output *job)
             struct cpu_conv_row row = {
                 .epilogue = &epilogue, .y = (char *)job->y + i * job->y_row, .y_step = job->y_step};
             if (epilogue.add)
-                epilogue.residual = job->epilogue->residual + i * job->y_row;
+                epilogue.residual = job->epilogue->residual + i * job->residual_row;
             for (int64_t p = TILE * t; p < TILE * (t + 1) && p < job->pixels; p++)
                 cpu_store_sums_c(&row, p, sums[i * TILE + p % TILE]);
         }

@@ -153,27 +153,30 @@ int cpu_lower_planes(struct cpu_compiler *c, const struct sl_node *node)
     return status ? status : 1;
 }
 
+// In the place of a plane's tensor: it is computed where it is wanted.
+#define IN_PLACE UINT32_MAX
+
 // The sources of a list: each tensor once.
 struct sources {
     uint32_t count;
     uint32_t *tensors, *values;
 };
 
-static int find_sources(struct cpu_compiler *c, const struct cpu_planes *planes,
+static int find_sources(struct cpu_compiler *c, const struct plane *list, uint32_t count,
                         enum cpu_layout layout, struct sources *s)
 {
-    *s = (struct sources){.tensors = cpu_take(c, planes->count, sizeof(uint32_t)),
-                          .values = cpu_take(c, planes->count, sizeof(uint32_t))};
+    *s = (struct sources){.tensors = cpu_take(c, count, sizeof(uint32_t)),
+                          .values = cpu_take(c, count, sizeof(uint32_t))};
     if (!s->tensors || !s->values)
         return cpu_no_memory(c);
-    for (uint32_t i = 0; i < planes->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint32_t k = 0;
-        while (k < s->count && s->tensors[k] != planes->list[i].tensor)
+        while (k < s->count && s->tensors[k] != list[i].tensor)
             k++;
-        if (k < s->count)
+        if (k < s->count || list[i].tensor == IN_PLACE)
             continue;
-        s->tensors[s->count++] = planes->list[i].tensor;
-        int status = cpu_want(c, planes->list[i].tensor, layout, &s->values[k]);
+        s->tensors[s->count++] = list[i].tensor;
+        int status = cpu_want(c, list[i].tensor, layout, &s->values[k]);
         if (status)
             return status;
     }
@@ -228,7 +231,7 @@ static int gather_plain(struct cpu_compiler *c, uint32_t tensor, uint32_t *value
     struct plane_copy *copies = cpu_take(c, planes->count, sizeof(*copies));
     if (!s || !copies)
         return cpu_no_memory(c);
-    int status = find_sources(c, planes, CPU_PLAIN, &sources);
+    int status = find_sources(c, planes->list, planes->count, CPU_PLAIN, &sources);
     if (status == 0)
         status = cpu_make(c, tensor, CPU_PLAIN, value);
     if (status)
@@ -316,6 +319,8 @@ static uint32_t make_parts(const struct plane *planes, uint32_t count,
     for (uint32_t i = 0; i < count; i++) {
         uint32_t offset = planes[i].channel / CPU_GRANULE * CPU_GRANULE, k;
         group = i % CPU_GRANULE == 0 ? n : group;
+        if (planes[i].tensor == IN_PLACE)
+            continue;
         for (k = group; k < n; k++)
             if (parts[k].source == planes[i].tensor && parts[k].offset == offset)
                 break;
@@ -327,6 +332,79 @@ static uint32_t make_parts(const struct plane *planes, uint32_t count,
         parts[k].mask[i % CPU_GRANULE] = (uint8_t)(planes[i].channel % CPU_GRANULE);
     }
     return n;
+}
+
+// Do the planes from `first` on make up all channels of their tensor, in its own order?
+static bool is_whole(const struct cpu_compiler *c, const struct cpu_planes *planes, uint32_t first)
+{
+    uint32_t tensor = planes->list[first].tensor;
+    uint32_t channels = count_planes(&c->graph->tensors[tensor]);
+    if (channels % CPU_GRANULE != 0 || first % CPU_GRANULE != 0 || channels > planes->count - first)
+        return false;
+    for (uint32_t i = 0; i < planes->count; i++) {
+        bool inside = i >= first && i < first + channels;
+        if (inside != (planes->list[i].tensor == tensor) ||
+            (inside && planes->list[i].channel != i - first))
+            return false;
+    }
+    return true;
+}
+
+// Does any tensor but `reader` take planes from this one, now or later?
+static bool has_other_readers(const struct cpu_compiler *c, uint32_t tensor, uint32_t reader)
+{
+    if (c->readers[tensor] != 1)
+        return true;
+    for (uint32_t t = 0; t < c->graph->n_tensors; t++)
+        for (uint32_t i = 0; t != reader && c->planes[t] && i < c->planes[t]->count; i++)
+            if (c->planes[t]->list[i].tensor == tensor)
+                return true;
+    return false;
+}
+
+// The step that computes the tensor in NHWC and is the only one so far that uses its value; NULL: a
+// step that cannot write elsewhere, or none.
+static struct cpu_step *find_writer(struct cpu_compiler *c, uint32_t tensor)
+{
+    if (!cpu_has(c, tensor, CPU_NHWC))
+        return NULL;
+    const struct cpu_value *v = &c->program->values[c->value[CPU_NHWC][tensor]];
+    if (v->place != CPU_IN_ARENA || v->first != v->last)
+        return NULL;
+    struct cpu_step *step = &c->program->steps[v->first];
+    return step->write_into ? step : NULL;
+}
+
+// Bytes that nobody else wants are written where they are gathered, as far as their steps can.
+// True: some are. Then no step that writes y runs in stripes, as its rows are complete only after
+// several steps.
+static bool write_in_place(struct cpu_compiler *c, uint32_t tensor, uint32_t y, struct plane *list)
+{
+    const struct cpu_planes *planes = c->planes[tensor];
+    const struct sl_tensor *t = &c->graph->tensors[tensor];
+    struct cpu_value *wide = &c->program->values[y];
+    bool some = false;
+    if (wide->place != CPU_IN_ARENA || !sl_is_8bit(t))
+        return false;
+    for (uint32_t i = 0; i < planes->count; i++) {
+        uint32_t source = planes->list[i].tensor;
+        struct cpu_step *step = is_whole(c, planes, i) ? find_writer(c, source) : NULL;
+        if (!step || has_other_readers(c, source, tensor))
+            continue;
+        struct cpu_value *own = &c->program->values[c->value[CPU_NHWC][source]];
+        uint32_t at = own->first;
+        step->write_into(step, y, i, (size_t)cpu_round_channels(t->dims[1]));
+        step->rows.y = y;
+        step->rows.n_reads = 0;
+        wide->first = at < wide->first ? at : wide->first;
+        wide->last = at > wide->last ? at : wide->last;
+        own->place = CPU_NOWHERE;
+        c->value[CPU_NHWC][source] = CPU_NONE;
+        for (uint32_t k = i; k < planes->count && planes->list[k].tensor == source; k++)
+            list[k].tensor = IN_PLACE;
+        some = true;
+    }
+    return some;
 }
 
 static int gather_nhwc(struct cpu_compiler *c, uint32_t tensor, uint32_t *value)
@@ -341,15 +419,19 @@ static int gather_nhwc(struct cpu_compiler *c, uint32_t tensor, uint32_t *value)
     size_t *steps = cpu_take(c, count, sizeof(*steps));
     if (!s || !list || !parts || !steps)
         return cpu_no_memory(c);
-    int status = find_sources(c, planes, CPU_NHWC, &sources);
-    if (status == 0)
-        status = cpu_make(c, tensor, CPU_NHWC, value);
+    int status = cpu_make(c, tensor, CPU_NHWC, value);
     if (status)
+        return status;
+    memcpy(list, planes->list, count * sizeof(*list));
+    bool in_place = write_in_place(c, tensor, *value, list);
+    status = find_sources(c, list, count, CPU_NHWC, &sources);
+    c->planes[tensor] = NULL; // from here on it has a value, and its parts perhaps have none
+    if (status || sources.count == 0)
         return status;
     uint32_t element = sl_dtype_size(t->dtype);
     for (uint32_t i = 0; i < count; i++)
-        list[i] =
-            (struct plane){source_of(&sources, planes->list[i].tensor), planes->list[i].channel};
+        if (list[i].tensor != IN_PLACE)
+            list[i].tensor = source_of(&sources, list[i].tensor);
     for (uint32_t i = 0; i < sources.count; i++)
         steps[i] =
             (size_t)cpu_round_channels(c->graph->tensors[sources.tensors[i]].dims[1]) * element;
@@ -371,7 +453,7 @@ static int gather_nhwc(struct cpu_compiler *c, uint32_t tensor, uint32_t *value)
     step->run_rows = run_gather;
     use_all(c, &sources, *value);
     status = cpu_set_rows(c, step, *value, t->dims[2], sources.count);
-    for (uint32_t i = 0; status == 0 && i < sources.count; i++)
+    for (uint32_t i = 0; status == 0 && !in_place && i < sources.count; i++)
         cpu_read_rows(step, cpu_same_rows(sources.values[i]));
     return status;
 }

@@ -23,7 +23,7 @@
 enum cpu_layout { CPU_PLAIN, CPU_NHWC, CPU_LAYOUTS };
 #define CPU_GRANULE 16
 
-enum cpu_place { CPU_IN_ARENA, CPU_CONSTANT, CPU_INPUT, CPU_OUTPUT };
+enum cpu_place { CPU_IN_ARENA, CPU_CONSTANT, CPU_INPUT, CPU_OUTPUT, CPU_NOWHERE };
 
 // A piece of memory that steps read and write.
 struct cpu_value {
@@ -63,6 +63,9 @@ struct cpu_step {
     // Or, where this is set, the rows [first, end), as part `part` of those that run at this time.
     void (*run_rows)(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
                      int64_t first, int64_t end);
+    // Or NULL: makes the step write its map into the pixels of a wider one, from byte `first` of
+    // each on; pixels of `y` are y_step bytes.
+    void (*write_into)(struct cpu_step *step, uint32_t y, size_t first, size_t y_step);
     struct cpu_rows rows;
     const void *state;
     const char *node, *kernel;

@@ -116,6 +116,9 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
     }
     conv->bias = bias;
     conv->multiplier = multiplier;
+    conv->epilogue.shrinks = 1;
+    for (int64_t o = 0; o < conv->out_channels; o++)
+        conv->epilogue.shrinks &= multiplier[o] < 1;
     return 0;
 }
 
@@ -221,6 +224,8 @@ static int want_values(struct cpu_compiler *c, const struct sl_node *node, struc
     int status = cpu_want(c, node->inputs[0], conv->x_layout, &conv->x);
     if (status == 0 && other != SL_NO_TENSOR)
         status = cpu_want(c, other, CPU_NHWC, &conv->residual);
+    conv->residual_step = (size_t)conv->out_padded;
+    conv->residual_row = (size_t)conv->out[1] * conv->residual_step;
     return status ? status : cpu_make(c, output, CPU_NHWC, &conv->y);
 }
 
@@ -235,6 +240,16 @@ static const char *kernel_name(const struct conv *conv)
     return names[conv->residual != CPU_NONE][conv->kind];
 }
 
+static void write_into(struct cpu_step *step, uint32_t y, size_t first, size_t y_step)
+{
+    struct conv *conv = (struct conv *)(uintptr_t)step->state;
+    conv->y = y;
+    conv->y_first = first;
+    conv->y_step = y_step;
+    conv->y_row = (size_t)conv->out[1] * y_step;
+    conv->y_picture = (size_t)conv->out[0] * conv->y_row;
+}
+
 int cpu_conv_step(struct cpu_compiler *c, const struct sl_node *node, struct conv *conv)
 {
     size_t bytes = conv_scratch_bytes(conv) * cpu_threads_count(c->program->threads);
@@ -243,6 +258,8 @@ int cpu_conv_step(struct cpu_compiler *c, const struct sl_node *node, struct con
     if (conv->scratch == CPU_NONE || !step)
         return cpu_no_memory(c);
     step->run_rows = run_conv;
+    if (!conv_is_real(conv->kind) && !conv->epilogue.to_real)
+        step->write_into = write_into;
     step->macs = (uint64_t)(conv->n * conv->out[0] * conv->out[1] * conv->out_channels *
                             (conv->channels / conv->group) * conv->kernel[0] * conv->kernel[1]);
     step->left_out = conv_left_out(conv, step->macs);

@@ -157,19 +157,21 @@ static void transform_output(const struct chunk *chunk, int64_t block)
                                       .stride = (uint32_t)conv->stride[0],
                                       .epilogue = &epilogue,
                                       .y_step = conv->y_step,
-                                      .y_row = conv->y_row};
+                                      .y_row = conv->y_row,
+                                      .residual_row = conv->residual_row};
     int64_t column = CPU_WINOGRAD_TILE * chunk->tile;
     job.pixels = least(conv->out[1] - column, CPU_WINOGRAD_TILE * chunk->tiles);
     epilogue.bias = conv->bias + first;
     epilogue.multiplier = conv->multiplier + first;
     epilogue.add = chunk->residual ? &conv->add : NULL;
-    epilogue.residual_step = job.y_step;
+    epilogue.residual_step = conv->residual_step;
     for (int64_t oy = chunk->first; oy < chunk->end; oy += CPU_WINOGRAD_TILE) {
         size_t at = (size_t)(oy - chunk->first) * job.y_row + (size_t)column * job.y_step;
         job.rows = (uint32_t)least(chunk->end - oy, CPU_WINOGRAD_TILE);
         job.y = chunk->y + at + (size_t)first * conv->y_element;
         if (chunk->residual)
-            epilogue.residual = chunk->residual + at + first;
+            epilogue.residual = chunk->residual + (size_t)(oy - chunk->first) * conv->residual_row +
+                                (size_t)column * conv->residual_step + first;
         conv->kernels->winograd_output(&job);
         job.m += chunk->tiles * CPU_BLOCK;
     }
@@ -191,7 +193,7 @@ void winograd_rows(const struct conv *conv, const struct conv_memory *memory, in
         chunk.first = oy;
         chunk.end = least(end, oy + CPU_WINOGRAD_TILE * conv->band);
         chunk.y = y + at;
-        chunk.residual = residual ? residual + at : NULL;
+        chunk.residual = residual ? conv_residual(conv, residual, n, oy) : NULL;
         for (chunk.tile = 0; chunk.tile < tiles; chunk.tile += chunk.tiles) {
             chunk.tiles = least(tiles - chunk.tile, tiles_across(conv));
             transform_input(&input, &chunk);

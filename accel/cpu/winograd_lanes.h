@@ -142,7 +142,7 @@ INLINE struct cpu_conv_row output_row(const struct cpu_winograd_output *job, uin
 {
     *epilogue = *job->epilogue;
     if (epilogue->add)
-        epilogue->residual += i * job->y_row;
+        epilogue->residual += i * job->residual_row;
     return (struct cpu_conv_row){
         .epilogue = epilogue, .y = (char *)job->y + i * job->y_row, .y_step = job->y_step};
 }

@@ -82,7 +82,7 @@ static void store_pixels(const struct cpu_conv_row *row, int64_t first, int64_t 
     enum { AT_ONCE = 4 };
     const struct cpu_epilogue *e = row->epilogue;
     int64_t p = 0;
-    if (e->to_sums || e->to_real || e->add) {
+    if (e->to_sums || e->to_real || e->add || !e->shrinks) {
         const __m512i *copies = (const __m512i *)(const void *)sums;
         (e->add ? store_added : store_others)(row, first, count, copies);
         return;

@@ -32,12 +32,12 @@ INLINE __m512i add_residual(const struct cpu_epilogue *e, __m512i sums, const ui
     return _mm512_cvtps_epi32(clamp(sum, add->low, add->high));
 }
 
-// Sums become integers. Only those too large for one need a bound here: packing saturates the
-// others and the bytes meet theirs afterwards.
+// Sums become integers, which no bound is needed for: packing saturates, and the bytes meet theirs
+// afterwards.
 INLINE __m512i round_sums(const struct cpu_epilogue *e, __m512i sums)
 {
-    __m512 real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(e->multiplier));
-    return _mm512_cvtps_epi32(_mm512_min_ps(real, _mm512_set1_ps(e->high)));
+    return _mm512_cvtps_epi32(
+        _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(e->multiplier)));
 }
 
 // Packing works within quarters: what belongs to one of four pixels is then in every fourth word.
@@ -72,6 +72,12 @@ INLINE void store_four(char *y, size_t step, int64_t count, __m512i bytes)
         _mm_storeu_si128((__m128i *)(void *)(y + 3 * step), _mm512_extracti32x4_epi32(bytes, 3));
 }
 
+INLINE void store_one(const struct cpu_epilogue *e, __m512 bounded, char *y)
+{
+    __m512i bytes = _mm512_add_epi32(_mm512_cvtps_epi32(bounded), _mm512_set1_epi32(e->zero));
+    _mm_storeu_si128((__m128i *)(void *)y, _mm512_cvtepi32_epi8(bytes));
+}
+
 // Sums in memory, with residuals: one copy of the code for all tiles.
 static __attribute__((noinline)) void store_added(const struct cpu_conv_row *row, int64_t first,
                                                   int64_t count, const __m512i *sums)
@@ -95,7 +101,7 @@ static __attribute__((noinline)) void store_added(const struct cpu_conv_row *row
     }
 }
 
-// The results that are no bytes.
+// The results that are no bytes, or bytes of sums that multipliers make larger.
 static __attribute__((noinline)) void store_others(const struct cpu_conv_row *row, int64_t first,
                                                    int64_t count, const __m512i *sums)
 {
@@ -105,8 +111,10 @@ static __attribute__((noinline)) void store_others(const struct cpu_conv_row *ro
         __m512i sum = _mm512_load_si512(&sums[p]);
         if (e->to_sums)
             _mm512_storeu_si512(y, sum);
-        else
+        else if (e->to_real)
             _mm512_storeu_ps(y, rescale(e, sum));
+        else
+            store_one(e, rescale(e, sum), y);
     }
 }
 
@@ -116,7 +124,7 @@ INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int 
 {
     const struct cpu_epilogue *e = row->epilogue;
     char *y = (char *)row->y + (size_t)first * row->y_step;
-    if (e->to_sums || e->to_real || e->add) {
+    if (e->to_sums || e->to_real || e->add || !e->shrinks) {
         __m512i copies[16] __attribute__((aligned(64)));
         UNROLLED for (int p = 0; p < count; p++) _mm512_store_si512(&copies[p], sums[p]);
         (e->add ? store_added : store_others)(row, first, count, copies);
