@@ -11,6 +11,7 @@ enum sl_alarm_kind {
     SL_ALARM_VERDICTS_LOST, // dropped before they were sent; for this run of the daemon
     SL_ALARM_DISK_LOW,
     SL_ALARM_PICTURES, // evidence cannot be kept
+    SL_ALARM_MODEL,    // rolled back, revoked, or not the one that was committed
     SL_ALARM_COUNT
 };
 
@@ -21,6 +22,10 @@ struct sl_alarms { // all zero: nothing is raised
 // Called with a JSON object (mqtt/schema/alarm.json) for each that is raised or cleared. FALSE: it
 // could not be told now, and will be the next time.
 typedef gboolean (*sl_alarm_tell)(void *ctx, const gchar *camera, const gchar *json);
+
+// Why the update agent's state (mqtt/schema/model-state.json) is an alarm; NULL: it is none. Free with
+// g_free.
+gchar *sl_alarm_of_model_state(const char *json);
 
 // What is the case now: a text for each kind that is, else NULL.
 void sl_alarms_update(struct sl_alarms *alarms, const gchar *camera,

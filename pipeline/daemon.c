@@ -286,6 +286,7 @@ void sl_daemon_free(struct sl_daemon *daemon)
     g_mutex_clear(&daemon->change);
     g_mutex_clear(&daemon->lock);
     g_free(daemon->reload_problem);
+    g_free(daemon->model_problem);
     g_free(daemon->path);
     g_free(daemon);
 }
@@ -425,6 +426,9 @@ static void raise_alarms(struct sl_daemon *daemon, const gchar *camera,
         alarms = g_new0(struct sl_alarms, 1);
         g_hash_table_insert(daemon->alarms, g_strdup(camera), alarms);
     }
+    g_mutex_lock(&daemon->lock);
+    g_autofree gchar *model = g_strdup(daemon->model_problem);
+    g_mutex_unlock(&daemon->lock);
     const gchar *const now[SL_ALARM_COUNT] = {
         [SL_ALARM_CAMERA_LOST] = s->state == SL_CAMERA_LOST ? s->error : NULL,
         [SL_ALARM_ACCELERATOR] =
@@ -434,6 +438,7 @@ static void raise_alarms(struct sl_daemon *daemon, const gchar *camera,
         [SL_ALARM_DISK_LOW] = storage->low ? "the ledger's disk is nearly full" : NULL,
         [SL_ALARM_PICTURES] = !storage->evidence_known ? "pictures cannot be kept"
                                                        : unless_empty(storage->evidence.problem),
+        [SL_ALARM_MODEL] = model,
     };
     sl_alarms_update(alarms, camera, now, tell_alarm, daemon);
 }

@@ -29,6 +29,7 @@ struct sl_daemon {
     // reload_problem, which is the main thread alone. Before every other lock.
     GMutex change;
     GMutex lock; // guards what follows
+    gchar *model_problem; // by the update agent; NULL: none
     GQueue recipes; // struct daemon_recipe, asked for
     struct sl_summary summary;
     guint64 limit;

@@ -33,6 +33,11 @@ void daemon_detach(struct sl_daemon *daemon, struct sl_camera *camera)
 void daemon_model_state(void *ctx, const char *json)
 {
     struct sl_daemon *daemon = ctx;
+    gchar *problem = sl_alarm_of_model_state(json);
+    g_mutex_lock(&daemon->lock);
+    g_free(daemon->model_problem);
+    daemon->model_problem = problem;
+    g_mutex_unlock(&daemon->lock);
     g_mutex_lock(&daemon->change);
     for (guint i = 0; daemon->publisher && i < daemon->cameras->len; i++) {
         struct sl_camera *camera = g_ptr_array_index(daemon->cameras, i);

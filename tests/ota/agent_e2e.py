@@ -273,6 +273,22 @@ class Agent(unittest.TestCase):
         status = world.serves("1.6")
         self.assertEqual((status["degraded"], status["last_result"]), (True, "state-lost"))
 
+    def test_a_wall_clock_that_is_wrong(self):
+        clock = BUILD / "tests/ota/ota_clock_preload.so"
+        if "libasan" in subprocess.run(["ldd", BUILD / "sightline-otad"], capture_output=True, text=True).stdout:
+            self.skipTest("a sanitizer has to be loaded first")
+        order = self.factory.order("clock.slc", 1, self.two)
+        for start, year in ((0, "1970-01-01"), (4102444800, "2100-01-01")):
+            world = self.world()
+            world.camera()
+            world.agent(env={"LD_PRELOAD": str(clock), "TEST_CLOCK": str(start)})
+            world.insert(world.image(self.two, order))
+            self.assertEqual(world.serves("1.6")["last_result"], "committed")
+            told = subprocess.run([BUILD / "sightline-slot", "audit", world.at / "audit"], capture_output=True, text=True)
+            self.assertEqual(told.returncode, 0, told.stderr)
+            self.assertIn(f" {year[:4]}-", told.stdout)
+            self.assertIn("the chain holds", told.stdout)
+
     def test_no_slot_is_left(self):
         world = self.world()
         for slot in ("sl-model-a", "sl-golden"):

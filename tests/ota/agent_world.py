@@ -76,8 +76,9 @@ class Factory:
 class World:
     """With `with`: everything that was started is stopped."""
 
-    def __init__(self, build, factory, first, slot_mib=4, **settings):
+    def __init__(self, build, factory, first, slot_mib=4, loops=False, **settings):
         self.build, self.factory, self.processes = pathlib.Path(build), factory, []
+        self.loops = [] if loops else None  # devices in place of files
         self.folder = tempfile.TemporaryDirectory()
         self.at = pathlib.Path(self.folder.name)
         self.slots = self.at / "slots"
@@ -89,6 +90,9 @@ class World:
         done = subprocess.run([self.build / "sightline-slot", "provision", f"--size={slot_mib}", "-r",
                                factory.at / "1.slr", self.slots, first], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        for part in sorted(self.slots.iterdir()) if loops else ():
+            file = part.rename(self.at / part.name)
+            part.symlink_to(self.attach(file))
         self.sticks = 0
 
     def __enter__(self):
@@ -99,7 +103,18 @@ class World:
             if process.poll() is None:
                 process.kill()
             process.wait(30)
+        for device in self.loops or ():
+            subprocess.run(["losetup", "--detach", device], check=False)
         self.folder.cleanup()
+
+    def attach(self, file, *options):
+        done = subprocess.run(["losetup", "--find", "--show", *options, file], capture_output=True, text=True,
+                              env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin"))
+        if done.returncode != 0:
+            self.__exit__()
+            raise OSError(f"losetup: {done.stderr.strip()}")
+        self.loops.append(done.stdout.strip())
+        return self.loops[-1]
 
     def start(self, *command, log="log", **more):
         out = open(self.at / log, "ab")
@@ -108,10 +123,11 @@ class World:
         self.processes.append(process)
         return process
 
-    def camera(self, rate=20, defect_rate=0.5, parts=None, summary=None, model=MODEL):
+    def camera(self, rate=20, defect_rate=0.5, parts=None, summary=None, model=MODEL, name="cam",
+               broker="{host: 127.0.0.1, port: 9}"):
         (self.at / "camera.yaml").write_text(
-            "schema: 1\nbroker: {host: 127.0.0.1, port: 9}\n"
-            f"cameras:\n  - name: cam\n    source:\n      type: line\n      line: {{rate: {rate}, "
+            f"schema: 1\nbroker: {broker}\n"
+            f"cameras:\n  - name: {name}\n    source:\n      type: line\n      line: {{rate: {rate}, "
             f"defect_rate: {defect_rate}}}\n    model: {{path: {model}}}\n    part: {{mode: free-run, "
             "deadline_ms: 5000}\n")
         options = (["--parts", parts] if parts else []) + (["--summary", summary] if summary else [])
@@ -144,7 +160,7 @@ class World:
         for bundle in bundles:
             subprocess.run(["mcopy", "-i", path, bundle, "::SIGHTLINE/"], **quiet)
         path.chmod(0o644)
-        return path
+        return path if self.loops is None else self.attach(path, "--read-only")
 
     def insert(self, image):
         return self.start(self.build / "sightline-stick", "--connect", self.at / "stick.sock", image, log="stick.log")

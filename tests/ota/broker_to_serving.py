@@ -62,6 +62,23 @@ def orders(build, factory, broker, world):
             seeder.wait()
 
 
+def alarms(build, factory, broker, world):
+    """A model that fails is an alarm of the camera, until a later one is committed."""
+    golden = factory.model("golden", lambda at: (at / "golden/000000.expect").write_text("1 1 9 9 1 0.9\n"))
+    failing, good = factory.bundle("failing.slb", "1.6", golden), factory.bundle("good.slb", "1.7")
+    heard = world.start("mosquitto_sub", *broker.login("viewer"), "-t", "sightline/cam1/alarm", log="alarms")
+    for number, (bundle, state) in enumerate(((failing, "raised"), (good, "cleared"))):
+        give(build, broker, factory.order(f"alarm-{number}.slc", 20 + number, bundle))
+        seeder = seed(build, broker, bundle)
+        try:
+            world.until(lambda s=state: f'"kind":"model","state":"{s}"' in world.log("alarms"), f"alarm: {state}", 90)
+        finally:
+            seeder.kill()
+            seeder.wait()
+    assert "the new model was rolled back: it failed: golden picture" in world.log("alarms"), world.log("alarms")
+    heard.kill()
+
+
 def run(build, factory, broker):
     first = factory.bundle("first.slb", "1.1")
     new = factory.bundle("new.slb", "1.2")
@@ -70,7 +87,7 @@ def run(build, factory, broker):
                 "broker": f"{{host: 127.0.0.1, port: {broker.port}, username: cam1, "
                           f"password_file: {broker.folder / 'passwords/cam1'}}}"}
     with World(build, factory, first, **settings) as world:
-        world.camera()
+        world.camera(name="cam1", broker=settings["broker"])
         world.agent()
         seeder = seed(build, broker, forged)
         try:
@@ -90,6 +107,7 @@ def run(build, factory, broker):
             seeder.wait()
         peak = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{world.otad.pid}/status").read_text())[1])
         orders(build, factory, broker, world)
+        alarms(build, factory, broker, world)
         print(f"seeded bundle serves after {seconds:.2f} s; agent at most {peak / 1024:.1f} MiB resident")
 
 
