@@ -1,5 +1,5 @@
 // One connection to the broker, on the poll loop of the thread that uses it.
-#include "mqtt/connection.h"
+#include "mqtt/connection_inside.h"
 
 #include <errno.h>
 #include <glib.h>
@@ -44,7 +44,7 @@ __attribute__((format(printf, 2, 3))) static void lose(struct connection *c, con
     va_end(args);
 }
 
-static void lose_status(struct connection *c, const char *what, int status)
+void connection_lose_status(struct connection *c, const char *what, int status)
 {
     lose(c, "%s: %s", what,
          status == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(status));
@@ -146,73 +146,13 @@ static void on_subscribe(struct mosquitto *mosq, void *ctx, int mid, int n, cons
     }
 }
 
-// The broker waits before it says offline: a connection that comes back at once was no outage.
-// The session must outlive that wait.
-static int set_will(struct connection *c)
+static void set_callbacks(struct mosquitto *m)
 {
-    const struct connection_will *w = &c->will;
-    mosquitto_property *properties = NULL;
-    int status = 0;
-    if (w->delay_s && !c->v311) {
-        status =
-            mosquitto_property_add_int32(&properties, MQTT_PROP_WILL_DELAY_INTERVAL, w->delay_s);
-    }
-    if (!status) { // takes the properties over
-        status = mosquitto_will_set_v5(c->mosq, w->topic, (int)w->size, w->payload, 1, w->retain,
-                                       properties);
-    }
-    if (status) {
-        mosquitto_property_free_all(&properties);
-    }
-    return status;
-}
-
-// The library's asynchronous connect takes no properties, but uses those that an earlier call left:
-// this one leaves them and goes no further, for want of a port.
-static int set_session(struct connection *c)
-{
-    mosquitto_property *properties = NULL;
-    if (c->v311 || !c->session_s) {
-        return 0;
-    }
-    int status =
-        mosquitto_property_add_int32(&properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL, c->session_s);
-    if (!status) {
-        int refused = mosquitto_connect_bind_v5(c->mosq, c->broker->host, -1,
-                                                (int)c->broker->keepalive_s, NULL, properties);
-        status = refused == MOSQ_ERR_INVAL ? 0 : MOSQ_ERR_UNKNOWN;
-    }
-    mosquitto_property_free_all(&properties);
-    return status;
-}
-
-static int configure(struct connection *c)
-{
-    const struct sl_config_broker *b = c->broker;
-    struct mosquitto *m = c->mosq;
     mosquitto_connect_v5_callback_set(m, on_connect);
     mosquitto_disconnect_v5_callback_set(m, on_disconnect);
     mosquitto_publish_v5_callback_set(m, on_publish);
     mosquitto_message_v5_callback_set(m, on_message);
     mosquitto_subscribe_v5_callback_set(m, on_subscribe);
-    int status = mosquitto_int_option(m, MOSQ_OPT_PROTOCOL_VERSION,
-                                      c->v311 ? MQTT_PROTOCOL_V311 : MQTT_PROTOCOL_V5);
-    status = status ? status : mosquitto_int_option(m, MOSQ_OPT_TCP_NODELAY, 1);
-    if (!status && b->username) {
-        status = mosquitto_username_pw_set(m, b->username, c->password);
-    }
-    if (!status && b->ca_file) {
-        status = mosquitto_tls_set(m, b->ca_file, NULL, b->certificate_file, b->key_file, NULL);
-        status = status ? status : mosquitto_tls_opts_set(m, 1, "tlsv1.2", NULL);
-    }
-    if (!status && b->psk_identity) {
-        status = mosquitto_tls_psk_set(m, c->psk, b->psk_identity, NULL);
-        status = status ? status : mosquitto_tls_opts_set(m, 1, "tlsv1.2", NULL);
-    }
-    if (!status && c->will.topic) {
-        status = set_will(c);
-    }
-    return status ? status : set_session(c);
 }
 
 static void attempt(struct connection *c)
@@ -224,18 +164,19 @@ static void attempt(struct connection *c)
     c->greeted = c->closed = false;
     c->mosq = mosquitto_new(c->client_id, c->v311 || !c->session_s, c);
     if (!c->mosq) {
-        lose_status(c, "MQTT client", MOSQ_ERR_ERRNO);
+        connection_lose_status(c, "MQTT client", MOSQ_ERR_ERRNO);
         return;
     }
     char where[300];
     snprintf(where, sizeof(where), "%s:%u", c->broker->host, c->broker->port);
-    int status = configure(c);
+    set_callbacks(c->mosq);
+    int status = connection_configure(c);
     if (!status) {
         status = mosquitto_connect_bind_async(c->mosq, c->broker->host, c->broker->port,
                                               (int)c->broker->keepalive_s, NULL);
     }
     if (status > 0) {
-        lose_status(c, where, status);
+        connection_lose_status(c, where, status);
     }
 }
 
@@ -324,7 +265,7 @@ static void serve(struct connection *c, short events)
         snprintf(where, sizeof(where), "%s:%u", c->broker->host, c->broker->port);
         c->closed = status == MOSQ_ERR_CONN_LOST && !c->lost;
         c->unheard += c->closed && !c->up;
-        lose_status(c, where, status);
+        connection_lose_status(c, where, status);
     }
 }
 
@@ -383,95 +324,6 @@ bool connection_has_room(const struct connection *c)
 bool connection_is_idle(const struct connection *c)
 {
     return c->up && !c->lost && !mosquitto_want_write(c->mosq);
-}
-
-static int add_user(mosquitto_property **properties, const char *name, const char *value)
-{
-    return value ? mosquitto_property_add_string_pair(properties, MQTT_PROP_USER_PROPERTY, name,
-                                                      value)
-                 : MOSQ_ERR_SUCCESS;
-}
-
-static int add_properties(const struct connection_message *m, mosquitto_property **properties)
-{
-    int status = MOSQ_ERR_SUCCESS;
-    if (m->expiry_s) {
-        status = mosquitto_property_add_int32(properties, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL,
-                                              m->expiry_s);
-    }
-    if (!status && m->content_type) {
-        status = mosquitto_property_add_string(properties, MQTT_PROP_CONTENT_TYPE, m->content_type);
-    }
-    if (!status && m->correlation) {
-        status = mosquitto_property_add_binary(properties, MQTT_PROP_CORRELATION_DATA,
-                                               m->correlation, m->correlation_size);
-    }
-    status = status ? status : add_user(properties, "history", m->history ? "true" : NULL);
-    status = status ? status : add_user(properties, "part_id", m->part_id);
-    status = status ? status : add_user(properties, "crop_id", m->crop_id);
-    return status;
-}
-
-static int publish(struct connection *c, const struct connection_message *m, int *mid)
-{
-    mosquitto_property *properties = NULL;
-    int status = c->v311 ? 0 : add_properties(m, &properties);
-    if (!status) {
-        status = mosquitto_publish_v5(c->mosq, mid, m->topic, (int)m->size, m->payload, m->qos,
-                                      m->retain, properties);
-    }
-    mosquitto_property_free_all(&properties);
-    return status;
-}
-
-int connection_publish(struct connection *c, const struct connection_message *m)
-{
-    if (!connection_has_room(c)) {
-        return -EAGAIN;
-    }
-    int mid = 0;
-    int status = publish(c, m, &mid);
-    if (status == MOSQ_ERR_OVERSIZE_PACKET || status == MOSQ_ERR_PAYLOAD_SIZE) {
-        return -EMSGSIZE;
-    }
-    if (status) {
-        lose_status(c, m->topic, status);
-        return -EAGAIN;
-    }
-    if (m->qos) {
-        c->pending[c->n_pending].mid = mid;
-        c->pending[c->n_pending].token = m->token;
-        c->pending[c->n_pending].item = m->item;
-        c->pending[c->n_pending].sent_ns = connection_now_ns();
-        c->n_pending++;
-    }
-    return 0;
-}
-
-static void subscribe(struct connection *c, const char *filter, int qos, int options)
-{
-    int status = mosquitto_subscribe_v5(c->mosq, NULL, filter, qos, c->v311 ? 0 : options, NULL);
-    if (status) {
-        lose_status(c, filter, status);
-    }
-}
-
-void connection_subscribe(struct connection *c, const char *filter)
-{
-    subscribe(c, filter, 1, MQTT_SUB_OPT_SEND_RETAIN_NEVER | MQTT_SUB_OPT_RETAIN_AS_PUBLISHED);
-}
-
-void connection_subscribe_retained(struct connection *c, const char *filter, int qos)
-{
-    subscribe(c, filter, qos, MQTT_SUB_OPT_SEND_RETAIN_ALWAYS | MQTT_SUB_OPT_RETAIN_AS_PUBLISHED);
-}
-
-void connection_unsubscribe(struct connection *c, const char *filter)
-{
-    int status = mosquitto_unsubscribe(c->mosq, NULL, filter);
-    if (status) {
-        lose_status(c, filter, status);
-    }
 }
 
 const char *connection_remark(const struct connection *c)

@@ -74,4 +74,10 @@ void *courier_run(void *publisher); // the thread
 
 extern const struct connection_events courier_events;
 
+// replies.c; network thread.
+void replies_command(struct sl_publisher *publisher, const struct mosquitto_message *message,
+                     const mosquitto_property *properties); // of a camera's topic cmd/VERB
+bool replies_send(struct sl_publisher *publisher);          // false: there is no room for all
+void replies_forget(struct sl_publisher *publisher);
+
 #endif
