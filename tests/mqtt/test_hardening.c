@@ -1,16 +1,12 @@
 // What libmosquitto and brokers do to a client: each trap of README.md in this folder.
-#include "mqtt/publisher.h"
-
-#include "mqtt/broker.h"
+#include "mqtt/publishing.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,16 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#define WAIT_MS 40000
-
-static struct broker broker;
-static struct observer observer;
-static char password[128], ledger[128];
-static char host[] = "127.0.0.1", app[] = "app", root[] = "plant", client[] = "hardening";
-static char cam1[] = "cam1";
-static struct sl_config_camera section = {.name = cam1};
+static char root[] = "plant", client[] = "hardening";
 static _Atomic int64_t clock_jump_us;
 
 // Ours instead of GLib's for all code of this program: the wall clock jumps.
@@ -40,38 +27,10 @@ gint64 g_get_real_time(void)
     return now.tv_sec * 1000000ll + now.tv_nsec / 1000 + atomic_load(&clock_jump_us);
 }
 
-static struct sl_config settings(void)
-{
-    return (struct sl_config){
-        .broker = {.host = host,
-                   .port = broker.port,
-                   .username = app,
-                   .password_file = password,
-                   .root = root,
-                   .client_id = client,
-                   .keepalive_s = 5,
-                   .queue = 1000},
-        .ledger = {.path = ledger, .max_mb = 16, .max_records = 100000, .history_rate = 10000},
-        .cameras = &section,
-        .cameras_count = 1,
-        .metrics_interval_s = 10,
-    };
-}
-
-static struct sl_publisher *start_with(const struct sl_config *config)
-{
-    GError *error = NULL;
-    struct sl_publisher *p = sl_publisher_new(config, NULL, 0, NULL, &error);
-    if (error) {
-        fail_msg("%s", error->message);
-    }
-    return p;
-}
-
 static struct sl_publisher *start(void)
 {
-    const struct sl_config config = settings();
-    return start_with(&config);
+    const struct sl_config config = settings(root, client, 1);
+    return start_with(&config, NULL, 0);
 }
 
 static void publish(struct sl_publisher *p, unsigned n, uint32_t defects)
@@ -83,60 +42,6 @@ static void publish(struct sl_publisher *p, unsigned n, uint32_t defects)
     for (unsigned i = 0; i < n; i++) {
         assert_true(sl_publisher_verdict(p, &v) > 0);
     }
-}
-
-static struct sl_publisher_stats stats_of(struct sl_publisher *p)
-{
-    struct sl_publisher_stats stats;
-    sl_publisher_stats(p, &stats);
-    return stats;
-}
-
-static void pause_ms(void)
-{
-    if (observer.mosq) {
-        observer_poll(&observer, 10);
-    } else {
-        g_usleep(10000);
-    }
-}
-
-#define WAIT_FOR(condition)                                                                        \
-    do {                                                                                           \
-        const gint64 end_ = g_get_monotonic_time() + WAIT_MS * 1000;                               \
-        while (!(condition) && g_get_monotonic_time() < end_) {                                    \
-            pause_ms();                                                                            \
-        }                                                                                          \
-        assert_true(condition);                                                                    \
-    } while (0)
-
-static int prepare(void **state)
-{
-    (void)state;
-    broker_prepare(&broker);
-    broker_path(&broker, "password", password);
-    broker_path(&broker, "ledger", ledger);
-    observer = (struct observer){0};
-    atomic_store(&clock_jump_us, 0);
-    return 0;
-}
-
-static int prepare_running(void **state)
-{
-    prepare(state);
-    broker_start(&broker);
-    observer_start(&observer, &broker);
-    return 0;
-}
-
-static int clean(void **state)
-{
-    (void)state;
-    if (observer.mosq) {
-        observer_stop(&observer);
-    }
-    broker_remove(&broker);
-    return 0;
 }
 
 static void write_file(const char *name, const char *text)
@@ -429,14 +334,14 @@ static void survives_a_change_of_certificates(void **state)
     g_autofree char *ca = g_build_filename(plant, "ca.crt", NULL);
     g_autofree char *certificate = g_build_filename(plant, "app.crt", NULL);
     g_autofree char *key = g_build_filename(plant, "app.key", NULL);
-    struct sl_config config = settings();
+    struct sl_config config = settings(root, client, 1);
     config.broker.username = config.broker.password_file = NULL;
     config.broker.ca_file = ca;
     config.broker.certificate_file = certificate;
     config.broker.key_file = key;
     use_certificates(plant, plant);
     broker_start(&broker);
-    struct sl_publisher *p = start_with(&config);
+    struct sl_publisher *p = start_with(&config, NULL, 0);
     publish(p, 2, 0);
     WAIT_FOR(stats_of(p).acknowledged == 2);
     broker_kill(&broker);
@@ -470,7 +375,7 @@ static void speaks_tls_by_a_shared_key(void **state)
 {
     (void)state;
     char key[128], identity[] = "app";
-    struct sl_config config = settings();
+    struct sl_config config = settings(root, client, 1);
     broker_path(&broker, "key", key);
     write_file("key", "00112233445566778899aabbccddeeff\n");
     config.broker.username = config.broker.password_file = NULL;
@@ -478,7 +383,7 @@ static void speaks_tls_by_a_shared_key(void **state)
     config.broker.psk_file = key;
     use_shared_key("app:ffeeddccbbaa99887766554433221100\n");
     broker_start(&broker);
-    struct sl_publisher *p = start_with(&config);
+    struct sl_publisher *p = start_with(&config, NULL, 0);
     publish(p, 2, 0);
     WAIT_FOR(stats_of(p).last_error[0]);
     assert_false(stats_of(p).connected);
@@ -517,10 +422,10 @@ static void refuses_old_tls(void **state)
     char plant[128];
     make_plant("plant", plant);
     g_autofree char *ca = g_build_filename(plant, "ca.crt", NULL);
-    struct sl_config config = settings();
+    struct sl_config config = settings(root, client, 1);
     config.broker.ca_file = ca;
     const pid_t server = old_tls(plant);
-    struct sl_publisher *p = start_with(&config);
+    struct sl_publisher *p = start_with(&config, NULL, 0);
     WAIT_FOR(strstr(stats_of(p).last_error, "TLS"));
     assert_false(stats_of(p).connected);
     sl_publisher_free(p, 0);

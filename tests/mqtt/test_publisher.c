@@ -1,13 +1,9 @@
 // The publisher against a real Mosquitto: absent, killed, stalled, refusing, and well.
-#include "mqtt/publisher.h"
-
-#include "mqtt/broker.h"
+#include "mqtt/publishing.h"
 
 #include <arpa/inet.h>
 #include <mqtt_protocol.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,16 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#define WAIT_MS 40000
-
-static struct broker broker;
-static struct observer observer;
-static char password[128], wrong[128], ledger[128];
-static char host[] = "127.0.0.1", app[] = "app", limited[] = "limited", root[] = "plant/line";
-static char client[] = "sightline-test";
-static char cam1[] = "cam1", cam2[] = "cam2", cam3[] = "cam3";
+static char limited[] = "limited", root[] = "plant/line", client[] = "sightline-test";
 static int handled; // network thread; read after the reply has been seen
 
 static int on_ping(void *ctx, const char *camera, const cJSON *arguments, cJSON **data,
@@ -41,39 +28,17 @@ static int on_ping(void *ctx, const char *camera, const cJSON *arguments, cJSON 
 
 static const struct sl_command commands[] = {{"ping", "answers", NULL, on_ping, true}};
 
-static struct sl_config_camera sections[] = {{.name = cam1}, {.name = cam2}, {.name = cam3}};
-
-static struct sl_config settings(uint32_t queue)
+static struct sl_config with_queue(uint32_t queue)
 {
-    return (struct sl_config){
-        .broker = {.host = host,
-                   .port = broker.port,
-                   .username = app,
-                   .password_file = password,
-                   .root = root,
-                   .client_id = client,
-                   .keepalive_s = 5,
-                   .queue = queue},
-        .ledger = {.path = ledger, .max_mb = 16, .max_records = 100000, .history_rate = 10000},
-        .cameras = sections,
-        .cameras_count = 1,
-        .metrics_interval_s = 10,
-    };
-}
-
-static struct sl_publisher *start_with(const struct sl_config *config)
-{
-    GError *error = NULL;
-    struct sl_publisher *p = sl_publisher_new(config, commands, 1, NULL, &error);
-    assert_null(error);
-    assert_non_null(p);
-    return p;
+    struct sl_config config = settings(root, client, 1);
+    config.broker.queue = queue;
+    return config;
 }
 
 static struct sl_publisher *start(uint32_t queue)
 {
-    struct sl_config config = settings(queue);
-    return start_with(&config);
+    const struct sl_config config = with_queue(queue);
+    return start_with(&config, commands, 1);
 }
 
 static struct sl_verdict verdict(uint32_t n_defects)
@@ -92,39 +57,12 @@ static void publish(struct sl_publisher *p, unsigned n)
     }
 }
 
-static struct sl_publisher_stats stats_of(struct sl_publisher *p)
-{
-    struct sl_publisher_stats stats;
-    sl_publisher_stats(p, &stats);
-    assert_true(stats.accepted <=
-                stats.acknowledged + stats.dropped + stats.refused + stats.queued);
-    return stats;
-}
-
 static int64_t now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
-
-static void pause_ms(struct observer *o)
-{
-    if (o->mosq) {
-        observer_poll(o, 10);
-    } else {
-        g_usleep(10000);
-    }
-}
-
-#define WAIT_FOR(condition)                                                                        \
-    do {                                                                                           \
-        int64_t end_ = now_ms() + WAIT_MS;                                                         \
-        while (!(condition) && now_ms() < end_) {                                                  \
-            pause_ms(&observer);                                                                   \
-        }                                                                                          \
-        assert_true(condition);                                                                    \
-    } while (0)
 
 static bool seen_as(const char *topic, const char *payload)
 {
@@ -159,35 +97,6 @@ static uint64_t newest_seq(void)
         }
     }
     return newest;
-}
-
-static int prepare(void **state)
-{
-    (void)state;
-    broker_prepare(&broker);
-    broker_path(&broker, "password", password);
-    broker_path(&broker, "wrong", wrong);
-    broker_path(&broker, "ledger", ledger);
-    observer = (struct observer){0};
-    return 0;
-}
-
-static int prepare_running(void **state)
-{
-    prepare(state);
-    broker_start(&broker);
-    observer_start(&observer, &broker);
-    return 0;
-}
-
-static int clean(void **state)
-{
-    (void)state;
-    if (observer.mosq) {
-        observer_stop(&observer);
-    }
-    broker_remove(&broker);
-    return 0;
 }
 
 static void publishes_every_topic(void **state)
@@ -275,9 +184,9 @@ static void sends_history_at_its_rate_and_news_at_once(void **state)
 {
     (void)state;
     broker_stop(&broker); // which keeps the observer's subscription
-    struct sl_config config = settings(2000);
+    struct sl_config config = with_queue(2000);
     config.ledger.history_rate = 100;
-    struct sl_publisher *p = start_with(&config);
+    struct sl_publisher *p = start_with(&config, commands, 1);
     publish(p, 1000);
     WAIT_FOR(stats_of(p).waiting == 0);
     broker_start(&broker);
@@ -399,9 +308,9 @@ static bool all_are(const char *status)
 static void says_offline_when_it_leaves(void **state)
 {
     (void)state;
-    struct sl_config config = settings(100);
+    struct sl_config config = with_queue(100);
     config.cameras_count = 3;
-    struct sl_publisher *p = start_with(&config);
+    struct sl_publisher *p = start_with(&config, commands, 1);
     WAIT_FOR(all_are("online"));
     publish(p, 40); // sent before it goes
     sl_publisher_free(p, 20000);
@@ -415,7 +324,7 @@ static void is_said_offline_when_it_dies(void **state)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        struct sl_config config = settings(100);
+        struct sl_config config = with_queue(100);
         config.cameras_count = 3;
         if (!sl_publisher_new(&config, NULL, 0, NULL, NULL)) {
             _exit(1);
@@ -463,9 +372,9 @@ static size_t onlines(void)
 static void loses_every_status_with_its_connection(void **state)
 {
     (void)state;
-    struct sl_config config = settings(100);
+    struct sl_config config = with_queue(100);
     config.cameras_count = 3;
-    struct sl_publisher *p = start_with(&config);
+    struct sl_publisher *p = start_with(&config, commands, 1);
     WAIT_FOR(all_are("online"));
     bool own = false, further = false;
     for (int i = 0; i < 30 && !(own && further); i++) {
@@ -488,9 +397,11 @@ static void loses_every_status_with_its_connection(void **state)
 static void names_a_wrong_password(void **state)
 {
     (void)state;
-    struct sl_config config = settings(100);
+    struct sl_config config = with_queue(100);
+    char wrong[128];
+    broker_path(&broker, "wrong", wrong);
     config.broker.password_file = wrong;
-    struct sl_publisher *p = start_with(&config);
+    struct sl_publisher *p = start_with(&config, commands, 1);
     publish(p, 3);
     WAIT_FOR(strstr(stats_of(p).last_error, "refuses the connection: Not authorized (0x87)"));
     assert_false(stats_of(p).connected);
@@ -504,9 +415,9 @@ static void names_a_wrong_password(void **state)
 static void counts_what_the_broker_refuses(void **state)
 {
     (void)state;
-    struct sl_config config = settings(100);
+    struct sl_config config = with_queue(100);
     config.broker.username = limited;
-    struct sl_publisher *p = start_with(&config);
+    struct sl_publisher *p = start_with(&config, commands, 1);
     publish(p, 30);
     WAIT_FOR(stats_of(p).refused == 30);
     assert_int_equal(stats_of(p).acknowledged, 0);
@@ -525,11 +436,12 @@ static void refuses_what_cannot_work(void **state)
     } cases[] = {
         {absent, NULL, 1, "/nonexistent/file"},
         {empty, NULL, 1, "expected one line with the password"},
-        {password, absent, 1, "/nonexistent/file: expected a file that can be read"},
-        {password, NULL, 0, "expected a camera"},
+        {with_queue(10).broker.password_file, absent, 1,
+         "/nonexistent/file: expected a file that can be read"},
+        {with_queue(10).broker.password_file, NULL, 0, "expected a camera"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct sl_config config = settings(10);
+        struct sl_config config = with_queue(10);
         config.broker.password_file = cases[i].password_file;
         config.broker.ca_file = cases[i].ca_file;
         config.cameras_count = cases[i].cameras;
