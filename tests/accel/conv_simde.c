@@ -6,6 +6,7 @@
 #define cpu_depthwise_dot_avx512vnni cpu_depthwise_dot_avx512vnni_simde
 #define cpu_taps_avx512vnni          cpu_taps_avx512vnni_simde
 #define cpu_conv_s16_avx512vnni      cpu_conv_s16_avx512vnni_simde
+#define cpu_conv_f32_avx512vnni      cpu_conv_f32_avx512vnni_simde
 #define cpu_quantize_avx512vnni      cpu_quantize_avx512vnni_simde
 #include "accel/cpu/x86/conv_avx512.c"
 #undef TILE

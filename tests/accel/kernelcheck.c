@@ -54,6 +54,7 @@ cpu_conv_dot_fn cpu_conv_dot_avxvnni_simde, cpu_conv_dot_avx512vnni_simde, cpu_c
 cpu_depthwise_dot_fn cpu_depthwise_dot_avxvnni_simde, cpu_depthwise_dot_avx512vnni_simde;
 cpu_conv_dot_pair_fn cpu_conv_dot_pair_avx512vnni_simde;
 cpu_conv_s16_fn cpu_conv_s16_avx512vnni_simde;
+cpu_conv_f32_fn cpu_conv_f32_avx512vnni_simde;
 cpu_quantize_fn cpu_quantize_avx512vnni_simde;
 cpu_taps_fn cpu_taps_avx512vnni_simde;
 
@@ -81,6 +82,8 @@ static const struct kernel kernels[] = {
      (kernel_fn *)cpu_depthwise_dot_avxvnni_simde, check_depthwise_dot, 1},
     {"depthwise_dot", "cpu_depthwise_dot_avx512vnni (SIMDe)", CPU_AVX2,
      (kernel_fn *)cpu_depthwise_dot_avx512vnni_simde, check_depthwise_dot, 1},
+    {"conv_f32", "cpu_conv_f32_avx512vnni (SIMDe)", CPU_AVX2,
+     (kernel_fn *)cpu_conv_f32_avx512vnni_simde, check_conv_f32, 1},
     {"conv_s16", "cpu_conv_s16_avx512vnni (SIMDe)", CPU_AVX2,
      (kernel_fn *)cpu_conv_s16_avx512vnni_simde, check_conv_s16, 1},
     {"quantize", "cpu_quantize_avx512vnni (SIMDe)", CPU_AVX2,

@@ -16,6 +16,11 @@ INLINE __m512i broadcast_quad(const char *x)
     return _mm512_set1_epi32(quad);
 }
 
+INLINE __m512 broadcast_real(const char *x)
+{
+    return _mm512_set1_ps(*(const float *)(const void *)x);
+}
+
 typedef __m512i multiply_add(__m512i sums, __m512i x, __m512i weights);
 
 INLINE __m512i add_bytes(__m512i sums, __m512i x, __m512i weights)
@@ -102,3 +107,31 @@ INLINE void tile_dot_pair(const struct cpu_conv_row *row, int64_t first, const i
 }
 
 DEFINE_ROW(cpu_conv_dot_pair_avx512vnni, tile_dot_pair, 12)
+
+INLINE void tile_f32(const struct cpu_conv_row *row, int64_t first, const int count)
+{
+    __m512 sums[TILE];
+    const struct cpu_epilogue *e = row->epilogue;
+    const float *w = row->weights;
+    const size_t step = row->step;
+    UNROLLED for (int p = 0; p < count; p++) sums[p] = _mm512_loadu_ps(e->bias_real);
+    for (uint32_t i = 0; i < row->n_segments; i++) {
+        const struct cpu_segment *s = &row->segments[i];
+        const char *x = (const char *)row->runs[s->run] + (size_t)first * row->step;
+        x += (size_t)s->first * sizeof(float);
+        const char *at[(TILE + 2) / 3];
+        UNROLLED for (int p = 0; p < count; p += 3) at[p / 3] = x + (size_t)p * step;
+        TWICE for (uint32_t k = 0; k < s->length; k++, w += CPU_BLOCK)
+        {
+            __m512 weights = _mm512_load_ps(w);
+            UNROLLED for (int p = 0; p < count; p++) sums[p] = _mm512_fmadd_ps(
+                broadcast_real(at[p / 3] + (size_t)(p % 3) * step), weights, sums[p]);
+            UNROLLED for (int p = 0; p < count; p += 3) at[p / 3] += sizeof(float);
+        }
+    }
+    char *y = (char *)row->y + (size_t)first * row->y_step;
+    UNROLLED for (int p = 0; p < count; p++, y += row->y_step)
+        _mm512_storeu_ps(y, clamp(sums[p], e->low, e->high));
+}
+
+DEFINE_ROW(cpu_conv_f32_avx512vnni, tile_f32, 14)
