@@ -120,6 +120,31 @@ static inline __attribute__((always_inline)) void fold(const int16_t *upper, con
     }
 }
 
+// The same with bytes, of which a pair has eight at most: what is copied beyond it is overwritten
+// by what follows, or lies in the row's slack.
+static void fold_bytes(const unsigned char *upper, const unsigned char *lower, unsigned char *y,
+                       int64_t count, size_t pair)
+{
+    for (; count > 0; count--, upper += pair, lower += pair, y += 2 * pair) {
+        memcpy(y, upper, 8);
+        memcpy(y + pair, lower, 8);
+    }
+}
+
+static void prepare_folded_bytes(const struct conv_input *input, int64_t row, unsigned char *y)
+{
+    const struct conv *conv = input->conv;
+    int64_t width = 2 * conv->in[1], channels = conv->channels / 4;
+    int64_t plane = 2 * conv->in[0] * width;
+    unsigned char *rows[2];
+    for (int i = 0; i < 2; i++) {
+        rows[i] = input->spare + (size_t)i * spare_bytes(conv);
+        conv->kernels->interleave(input->x + (2 * row + i) * width, plane, channels, rows[i],
+                                  channels, width, conv_flip(conv));
+    }
+    fold_bytes(rows[0], rows[1], y, conv->in[1], 2 * (size_t)channels);
+}
+
 static void prepare_folded(const struct conv_input *input, int64_t row, unsigned char *bytes)
 {
     const struct conv *conv = input->conv;
@@ -144,7 +169,9 @@ static void pad(const struct conv_input *input, int64_t row, unsigned char *y)
     size_t pixel = (size_t)conv->depth * value_bytes(conv);
     int64_t left = conv->pad[1] < conv->columns ? conv->pad[1] : conv->columns;
     int64_t count = conv->columns - left < conv->in[1] ? conv->columns - left : conv->in[1];
-    if (conv->fold > 1)
+    if (conv->fold > 1 && conv_reads_bytes(conv->kind))
+        prepare_folded_bytes(input, row, y + (size_t)left * pixel);
+    else if (conv->fold > 1)
         prepare_folded(input, row, y + (size_t)left * pixel);
     else if (conv->x_layout == CPU_NHWC)
         prepare_nhwc(input, row, 0, count, y + (size_t)left * pixel);

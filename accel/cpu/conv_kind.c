@@ -154,7 +154,7 @@ bool conv_choose(const struct cpu_compiler *c, const struct sl_node *node, struc
     if (conv->kind == CONV_S16 && c->kernels->int8 == CPU_INT8_WINOGRAD &&
         suits_winograd(c, node, conv->fold))
         conv->kind = CONV_WINOGRAD;
-    else
+    else if (!conv_reads_bytes(conv->kind))
         conv->fold = 1;
     return true;
 }
