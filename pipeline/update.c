@@ -434,9 +434,9 @@ void sl_update_attach(struct sl_update *u, GstElement *detect, sl_update_changed
                       void *camera)
 {
     struct sl_error error = {""};
-    struct camera c = {detect, sightline_detect_get_trial(detect), changed, camera};
     if (!u)
         return;
+    struct camera c = {detect, sightline_detect_get_trial(detect), changed, camera};
     g_mutex_lock(&u->lock);
     interrupt_trial(u);
     g_array_append_val(u->cameras, c);
