@@ -15,21 +15,30 @@
 #define ANSWER_S  20
 #define SESSION_S 86400
 
-// A port that was free a moment ago.
-static int free_port(void)
+static bool is_free(int port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof(address);
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+                                        .sin_port = htons((uint16_t)port),
+                                        .sin_addr = {htonl(INADDR_LOOPBACK)}};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int port = -1;
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 &&
-        getsockname(fd, (struct sockaddr *)&address, &size) == 0) {
-        port = ntohs(address.sin_port);
-    }
+    const bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
     if (fd >= 0) {
         close(fd);
     }
-    return port;
+    return bound;
+}
+
+// A port that was free a moment ago, below those that the system gives to outgoing connections: one
+// of them could hold it while the broker is away.
+static int free_port(void)
+{
+    for (int i = 0; i < ATTEMPTS; i++) {
+        const int port = g_random_int_range(10000, 32768);
+        if (is_free(port)) {
+            return port;
+        }
+    }
+    return -1;
 }
 
 static bool write_text(const struct sl_private_broker *b, const char *name, const char *text,
