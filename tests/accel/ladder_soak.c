@@ -24,8 +24,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MS       1000000ll
-#define PICTURES 16
+#define MS        1000000ll
+#define PICTURES  16
+#define SETTLE_NS (60000 * MS)
 
 // A sanitizer keeps what is freed for a while.
 #if defined(__has_feature)
@@ -68,7 +69,8 @@ static atomic_long events[8];
 
 static void count_event(int level, const char *message)
 {
-    (void)message;
+    if (strstr(message, "given up"))
+        fprintf(stderr, "%s\n", message);
     atomic_fetch_add(&events[level & 7], 1);
 }
 
@@ -180,12 +182,14 @@ static void frame(struct line *line, long number, const struct options *o, struc
     c->worst_ns = now - start > c->worst_ns ? now - start : c->worst_ns;
 }
 
-// Goes on until the first step answers again, and gives what was ended time to be gone.
+// Goes on until the first step answers again, and gives what was ended time to be gone. A step that
+// is closed while it starts a child on a slow machine would be given up with its descriptors.
 static struct usage settled(struct line *line, const struct options *o, struct counts *c)
 {
     struct sl_standing standing = {.struct_size = sizeof(standing)};
     const struct timespec pause = {0, 20 * MS};
-    for (int i = 0; i < 200; i++) {
+    const int64_t limit_ns = sl_host.now_ns() + SETTLE_NS;
+    for (int i = 0; sl_host.now_ns() < limit_ns; i++) {
         nanosleep(&pause, NULL);
         frame(line, i, o, c);
         line->inner.backend->standing(line->inner.device, &standing);
