@@ -14,8 +14,11 @@ static const struct {
     cpu_ceiling_fn *loop;
 } loops[] = {
 #if defined(__x86_64__)
-    {"c", cpu_ceiling_sse2},          {"avx2", cpu_ceiling_avx2},
-    {"avxvnni", cpu_ceiling_avxvnni}, {"avx512vnni", cpu_ceiling_avx512vnni},
+    {"c", cpu_ceiling_sse2},
+    {"avx2", cpu_ceiling_avx2},
+    {"avxvnni", cpu_ceiling_avxvnni},
+    {"avx512vbmi", cpu_ceiling_avx2}, // no products of its own
+    {"avx512vnni", cpu_ceiling_avx512vnni},
     {"amx", cpu_ceiling_amx},
 #elif defined(__aarch64__)
     {"c", cpu_ceiling_neon},

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[CPU_ISAS] = {"c",   "avx2", "avxvnni", "avx512vnni",
+static const char *const names[CPU_ISAS] = {"c",   "avx2", "avxvnni", "avx512vbmi", "avx512vnni",
                                             "amx", "neon", "neondot", "neoni8mm"};
 
 #define SET(isa) (1u << (isa))
@@ -16,8 +16,9 @@ static const char *const names[CPU_ISAS] = {"c",   "avx2", "avxvnni", "avx512vnn
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define ALL_NAMES "c, avx2, avxvnni, avx512vnni, amx"
-#define ALL_SETS  (SET(CPU_AVX2) | SET(CPU_AVXVNNI) | SET(CPU_AVX512VNNI) | SET(CPU_AMX))
+#define ALL_NAMES "c, avx2, avxvnni, avx512vbmi, avx512vnni, amx"
+#define ALL_SETS                                                                                   \
+    (SET(CPU_AVX2) | SET(CPU_AVXVNNI) | SET(CPU_AVX512VBMI) | SET(CPU_AVX512VNNI) | SET(CPU_AMX))
 
 #define BIT(value, bit) ((value) >> (bit)&1u)
 
@@ -51,9 +52,12 @@ uint32_t cpu_x86_sets(const struct cpu_x86_answers *x, enum cpu_isa cap, bool (*
     if (!avx2)
         return SET(CPU_C);
     uint32_t sets = SET(CPU_C) | SET(CPU_AVX2) | (BIT(x->leaf7_1_a, 4) ? SET(CPU_AVXVNNI) : 0);
-    bool avx512 = BIT(b, 16) && BIT(b, 17) && BIT(b, 30) && BIT(b, 31); // F, DQ, BW, VL
-    bool vnni = BIT(c, 11), amx = BIT(d, 24) && BIT(d, 25);             // TILE, INT8
-    if (!avx512 || !vnni || (x->xcr0 & STATE_AVX512) != STATE_AVX512)
+    bool avx512 = BIT(b, 16) && BIT(b, 17) && BIT(b, 30) && BIT(b, 31);       // F, DQ, BW, VL
+    bool vbmi = BIT(c, 1), vnni = BIT(c, 11), amx = BIT(d, 24) && BIT(d, 25); // TILE, INT8
+    if (!avx512 || (x->xcr0 & STATE_AVX512) != STATE_AVX512)
+        return sets;
+    sets |= vbmi ? SET(CPU_AVX512VBMI) : 0;
+    if (!vnni)
         return sets;
     sets |= SET(CPU_AVX512VNNI);
     if (cap >= CPU_AMX && amx && (x->xcr0 & STATE_AMX) == STATE_AMX && request())

@@ -12,6 +12,7 @@ enum cpu_isa {
     CPU_C,
     CPU_AVX2, // with FMA
     CPU_AVXVNNI,
+    CPU_AVX512VBMI, // with F, BW, DQ and VL
     CPU_AVX512VNNI, // with F, BW, DQ and VL
     CPU_AMX,        // AMX-INT8, with AVX-512 VNNI; the system gave this process the tile registers
     CPU_NEON,

@@ -46,7 +46,7 @@ static void test_names_refused(void **state)
         assert_int_equal(isa, CPU_ISAS);
     }
 #if defined(__aarch64__)
-    static const char *const foreign[] = {"avx2", "avxvnni", "avx512vnni", "amx"};
+    static const char *const foreign[] = {"avx2", "avxvnni", "avx512vbmi", "avx512vnni", "amx"};
 #else
     static const char *const foreign[] = {"neon", "neondot", "neoni8mm"};
 #endif

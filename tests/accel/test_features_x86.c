@@ -27,7 +27,7 @@ static struct cpu_x86_answers answers_of_all(void)
     return (struct cpu_x86_answers){.leaf1_c = 1u << 27 | 1u << 28 | 1u << 12,
                                     .xcr0 = 0x600E7,
                                     .leaf7_b = 1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31,
-                                    .leaf7_c = 1u << 11,
+                                    .leaf7_c = 1u << 1 | 1u << 11,
                                     .leaf7_d = 1u << 24 | 1u << 25,
                                     .leaf7_1_a = 1u << 4};
 }
@@ -48,7 +48,8 @@ static bool refused(void)
 
 #define WITH_AVX2   (SET(CPU_C) | SET(CPU_AVX2))
 #define WITH_VNNI   (WITH_AVX2 | SET(CPU_AVXVNNI))
-#define WITH_AVX512 (WITH_VNNI | SET(CPU_AVX512VNNI))
+#define WITH_VBMI   (WITH_VNNI | SET(CPU_AVX512VBMI))
+#define WITH_AVX512 (WITH_VBMI | SET(CPU_AVX512VNNI))
 #define WITH_AMX    (WITH_AVX512 | SET(CPU_AMX))
 
 static void test_everything(void **state)
@@ -80,7 +81,8 @@ static void test_missing_bits(void **state)
         MISSING(leaf7_b, 1u << 17, WITH_VNNI),
         MISSING(leaf7_b, 1u << 30, WITH_VNNI),
         MISSING(leaf7_b, 1u << 31, WITH_VNNI),
-        MISSING(leaf7_c, 1u << 11, WITH_VNNI),
+        MISSING(leaf7_c, 1u << 1, WITH_AMX & ~SET(CPU_AVX512VBMI)),
+        MISSING(leaf7_c, 1u << 11, WITH_VBMI),
         MISSING(xcr0, 0x20, WITH_VNNI),
         MISSING(xcr0, 0x40, WITH_VNNI),
         MISSING(xcr0, 0x80, WITH_VNNI),
