@@ -4,7 +4,7 @@
 usage: quantise_table.py SIGHTLINE [--only NAME,NAME] [--pictures N] [--keep DIR]
 
 COCO detectors are calibrated on every second of the 64 pictures and judged on the others; the unpruned circuit board
-detector is calibrated on DeepPCB's training part and judged on its test part. Left out: fastestdet_352.onnx (the same
+detector is calibrated on DeepPCB's training part and judged on its test part by DeepPCB's own definition. Left out: fastestdet_352.onnx (the same
 network without its last operators), rfb_320x240.onnx (no head for it here), yolov5n_relu_320.onnx (random weights). The yardstick is ONNX Runtime with the
 float file; ours stands beside plain min-max. Intervals are 95 %, by drawing the pictures anew in pairs. Every file is
 given to the ONNX checker and run in ONNX Runtime, its outputs compared with ours. Takes minutes: not part of the tests.
@@ -53,14 +53,14 @@ def lost(judged, key):
     return text if not between else f"{text} ({points(-between[1])} to {points(-between[0])})"
 
 
-def row(sightline, name, model, calibration, judged, method, pictures, folder):
+def row(sightline, name, model, calibration, judged, metric, method, pictures, folder):
     out = folder / f"{name}-{method}"
     begin = time.monotonic()
     made = run(sightline, "model", "quantize", model, "--calibration", calibration, "--pictures", pictures, "--method",
                method, "--out", out, "--json")
     seconds = time.monotonic() - begin
     found = run(sightline, "eval", "--model", out, "--against", model, "--against-backend", "onnxruntime", "--metric",
-                "coco", "--dataset", judged, "--json")
+                metric, "--dataset", judged, "--json")
     network = next(out.glob("*.onnx"))
     peer = run(sightline, "bench", "--model", network, "--against", "onnxruntime", "--seconds", "0.2", "--json")
     same = "equal" if peer["differing_values"] == 0 else \
@@ -83,9 +83,9 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         calibration, judged = coco_models.halves(str(SHARED), str(folder / "coco"))
         boards = SHARED / "data/deeppcb"
-        rows = {name: (pathlib.Path(coco_models.make(str(SHARED), name, str(folder / name))), calibration, judged)
+        rows = {name: (pathlib.Path(coco_models.make(str(SHARED), name, str(folder / name))), calibration, judged, "coco")
                 for name in coco_models.MODELS}
-        rows["pcb-fp32"] = (TOP / "deploy/models/pcb-fp32", boards / "train", boards / "test")
+        rows["pcb-fp32"] = (TOP / "deploy/models/pcb-fp32", boards / "train", boards / "test", "deeppcb")
         print("| model | method | INT8 layers | mAP float | mAP | lost | AP50 float | AP50 | lost | ONNX checker | "
               "outputs in ONNX Runtime | s |\n|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
         for name in a.only.split(",") if a.only else rows:
