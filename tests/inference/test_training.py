@@ -22,7 +22,7 @@ except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
 
-RECIPE = pathlib.Path(sys.argv[1])
+RECIPE = pathlib.Path(sys.argv[1]).resolve()
 SIDE, COUNT = 320, 4
 
 
