@@ -16,8 +16,10 @@
 
 // Patches of a step are dealt to lanes, which run at the same time and whose sums are added in
 // order. Sides are multiples of what feature maps are reduced by.
-enum { LANES = 4, PATCHES = 2, SIDE = 192, GRID = 32, MOST_HEADS = 64, HELD_OUT = 8, CHECKS = 64 };
-#define RATE   4e-3f
+enum { LANES = 4, PATCHES = 1, SIDE = 192, GRID = 32, MOST_HEADS = 64, HELD_OUT = 8, CHECKS = 64 };
+#define RATE   1e-3f  // of a network that is near to its teacher
+#define NEAR   0.06f  // in loss; the further away, the longer the steps, up to
+#define MOST   4.0f   // times as long
 #define FIRST  0.9f   // decay of the mean gradient
 #define SECOND 0.999f // and of its mean square
 
@@ -44,6 +46,7 @@ struct tuner {
     float *weight[MOST_HEADS];   // per head and channel: 1 / standard deviation
     int64_t picture[3], side[2]; // channels, height, width of pictures; height, width of patches
     uint64_t n_values;
+    float rate;
     float *values, *mean, *square, *start;
     struct lane lanes[LANES];
     uint64_t random;
@@ -167,7 +170,7 @@ static void step(struct tuner *t, uint32_t number)
 {
     const float progress = (float)number / (float)t->options->steps;
     const float rate =
-        RATE * 0.5f * (1 + cosf((float)M_PI * progress)) * fminf(1, (float)(number + 1) / 50);
+        t->rate * 0.5f * (1 + cosf((float)M_PI * progress)) * fminf(1, (float)(number + 1) / 50);
     const float first = 1 - powf(FIRST, (float)number + 1);
     const float second = 1 - powf(SECOND, (float)number + 1);
     uint64_t at = 0;
@@ -330,6 +333,7 @@ static int descend(struct tuner *t, struct graph *student, struct tune_report *o
     if (status < 0)
         return status;
     out->before = (float)check(t);
+    t->rate = RATE * fmaxf(1, fminf(MOST, out->before / NEAR));
     t->random = 2;
     for (uint32_t i = 0; i < t->options->steps; i++) {
         if (t->options->progress)

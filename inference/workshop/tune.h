@@ -11,15 +11,15 @@
 #include <stdbool.h>
 
 struct tune_options {
-    uint32_t steps; // of LANES * 2 patches
+    uint32_t steps; // of four patches
     workshop_progress progress;
     void *ctx;
 };
 
 struct tune_report {
-    bool done;           // false: the held out pictures were not better for it, or `why`
-    float before, after; // mean loss on the held out pictures
-    char why[SL_ERROR_MAX];       // the node for which nothing was done, or ""
+    bool done;              // false: the held out pictures were not better for it, or `why`
+    float before, after;    // mean loss on the held out pictures
+    char why[SL_ERROR_MAX]; // the node for which nothing was done, or ""
 };
 
 // Changes the weights of `student`, whose heads have the same tensor numbers as those of `teacher`.

@@ -53,7 +53,7 @@ def agrees_with_onnx_runtime(model):
 
 def makes_a_model(folder):
     out = folder / "small"
-    done = prune(out, "--target-macs", "80%", "--granule", 4, "--steps", 20, "--json")
+    done = prune(out, "--target-macs", "80%", "--granule", 4, "--steps", 120, "--json")
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     assert made["tuned"] and made["held_out_loss"] < made["held_out_loss_before"], made
