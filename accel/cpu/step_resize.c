@@ -5,14 +5,14 @@
 
 struct resize_state {
     uint32_t x, y;
-    size_t pixel; // bytes
+    size_t pixel, y_step, y_first; // bytes: of x, and from pixel to pixel of y
     int64_t n, in[2], factor[2];
 };
 
 static void widen_row(const struct resize_state *s, const unsigned char *x, unsigned char *y)
 {
     for (int64_t i = 0; i < s->in[1]; i++, x += s->pixel)
-        for (int64_t k = 0; k < s->factor[1]; k++, y += s->pixel)
+        for (int64_t k = 0; k < s->factor[1]; k++, y += s->y_step)
             memcpy(y, x, s->pixel);
 }
 
@@ -20,12 +20,13 @@ static void run_resize(const struct cpu_program *program, const struct cpu_step 
                        uint32_t part, int64_t first, int64_t end)
 {
     const struct resize_state *s = step->state;
-    size_t from = (size_t)s->in[1] * s->pixel, to = from * (size_t)s->factor[1];
+    size_t from = (size_t)s->in[1] * s->pixel;
+    size_t to = (size_t)(s->in[1] * s->factor[1]) * s->y_step;
     (void)part;
     for (int64_t row = first; row < end; row++) {
-        unsigned char *y = (unsigned char *)cpu_data(program, s->y) + (size_t)row * to;
+        unsigned char *y = (unsigned char *)cpu_data(program, s->y) + (size_t)row * to + s->y_first;
         const unsigned char *x = cpu_data(program, s->x);
-        if (row > first && row % s->factor[0] != 0)
+        if (row > first && row % s->factor[0] != 0 && s->y_step == s->pixel)
             memcpy(y, y - to, to);
         else
             widen_row(s, x + (size_t)(row / s->factor[0]) * from, y);
@@ -64,6 +65,14 @@ static bool is_whole(const struct sl_resize_attrs *attrs, const struct sl_tensor
     return true;
 }
 
+static void write_into(struct cpu_step *step, uint32_t y, size_t first, size_t y_step)
+{
+    struct resize_state *s = (struct resize_state *)(uintptr_t)step->state;
+    s->y = y;
+    s->y_first = first;
+    s->y_step = y_step;
+}
+
 int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node)
 {
     int64_t factor[2];
@@ -81,6 +90,7 @@ int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node)
                                .n = x->dims[0],
                                .in = {x->dims[2], x->dims[3]},
                                .factor = {factor[0], factor[1]}};
+    s->y_step = s->pixel;
     int status = cpu_want(c, node->inputs[0], CPU_NHWC, &s->x);
     if (status == 0)
         status = cpu_make(c, node->outputs[0], CPU_NHWC, &s->y);
@@ -90,6 +100,7 @@ int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node)
     if (!step)
         return cpu_no_memory(c);
     step->run_rows = run_resize;
+    step->write_into = write_into;
     cpu_use(c, s->x);
     cpu_use(c, s->y);
     status = cpu_set_rows(c, step, s->y, s->n * s->in[0] * s->factor[0], 1);

@@ -99,6 +99,50 @@ void cpu_widen_planes_avx2(const uint8_t *x, int64_t plane, int64_t channels, in
                        is_signed);
 }
 
+static void store_128(uint8_t *y, __m128i value)
+{
+    _mm_storeu_si128((__m128i *)(void *)y, value);
+}
+
+static int64_t flip_plane(const uint8_t *x, uint8_t *y, int64_t count, __m128i flip)
+{
+    int64_t i = 0;
+    for (; count - i >= 16; i += 16)
+        store_128(y + i, _mm_xor_si128(load_128(x + i), flip));
+    return i;
+}
+
+static int64_t interleave_two_planes(const uint8_t *x, int64_t plane, uint8_t *y, int64_t count,
+                                     __m128i flip)
+{
+    int64_t i = 0;
+    for (; count - i >= 16; i += 16) {
+        __m128i a = _mm_xor_si128(load_128(x + i), flip);
+        __m128i b = _mm_xor_si128(load_128(x + plane + i), flip);
+        store_128(y + 2 * i, _mm_unpacklo_epi8(a, b));
+        store_128(y + 2 * i + 16, _mm_unpackhi_epi8(a, b));
+    }
+    return i;
+}
+
+static int64_t interleave_four_planes(const uint8_t *x, int64_t plane, uint8_t *y, int64_t count,
+                                      __m128i flip)
+{
+    int64_t i = 0;
+    for (; count - i >= 16; i += 16) {
+        __m128i v[4];
+        for (int k = 0; k < 4; k++)
+            v[k] = _mm_xor_si128(load_128(x + k * plane + i), flip);
+        for (int half = 0; half < 2; half++) {
+            __m128i ab = half ? _mm_unpackhi_epi8(v[0], v[1]) : _mm_unpacklo_epi8(v[0], v[1]);
+            __m128i cd = half ? _mm_unpackhi_epi8(v[2], v[3]) : _mm_unpacklo_epi8(v[2], v[3]);
+            store_128(y + 4 * i + 32 * half, _mm_unpacklo_epi16(ab, cd));
+            store_128(y + 4 * i + 32 * half + 16, _mm_unpackhi_epi16(ab, cd));
+        }
+    }
+    return i;
+}
+
 static int64_t interleave_three_planes(const uint8_t *x, int64_t plane, uint8_t *y, int64_t count,
                                        __m128i flip)
 {
@@ -108,8 +152,7 @@ static int64_t interleave_three_planes(const uint8_t *x, int64_t plane, uint8_t 
         interleave_three(load_128(x + i), load_128(x + plane + i), load_128(x + 2 * plane + i),
                          bytes);
         for (int k = 0; k < 3; k++)
-            _mm_storeu_si128((__m128i *)(void *)(y + 3 * i + 16 * k),
-                             _mm_xor_si128(bytes[k], flip));
+            store_128(y + 3 * i + 16 * k, _mm_xor_si128(bytes[k], flip));
     }
     return i;
 }
@@ -117,9 +160,14 @@ static int64_t interleave_three_planes(const uint8_t *x, int64_t plane, uint8_t 
 void cpu_interleave_avx2(const uint8_t *x, int64_t plane, int64_t channels, uint8_t *y,
                          int64_t y_step, int64_t count, uint8_t flip)
 {
+    const __m128i flips = _mm_set1_epi8((char)flip);
     int64_t done = 0;
-    if (channels == 3 && y_step == 3)
-        done = interleave_three_planes(x, plane, y, count, _mm_set1_epi8((char)flip));
+    if (y_step == channels)
+        done = channels == 1   ? flip_plane(x, y, count, flips)
+               : channels == 2 ? interleave_two_planes(x, plane, y, count, flips)
+               : channels == 3 ? interleave_three_planes(x, plane, y, count, flips)
+               : channels == 4 ? interleave_four_planes(x, plane, y, count, flips)
+                               : 0;
     cpu_interleave_c(x + done, plane, channels, y + done * y_step, y_step, count - done, flip);
 }
 
@@ -299,11 +347,6 @@ INLINE struct gather_input gather_input(const struct cpu_gather *job,
 INLINE __m128i take(const struct gather_input *in, int64_t pixel)
 {
     return _mm_shuffle_epi8(load_128(in->x + (size_t)pixel * in->step), in->mask);
-}
-
-INLINE void store_128(uint8_t *y, __m128i bytes)
-{
-    _mm_storeu_si128((__m128i *)(void *)y, bytes);
 }
 
 // One group of channels of all pixels.
