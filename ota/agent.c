@@ -242,12 +242,6 @@ static bool may_choose(const struct sl_ota_state *s, const struct sl_bundle_fact
            !sl_state_is_revoked(s, f->id, f->number) && memcmp(f->id, s->parked_id, SL_OTA_ID) != 0;
 }
 
-static bool may_be_older(const struct sl_ota_state *s, const struct sl_bundle_facts *f)
-{
-    return sl_state_is_ordered(s, f->id) && s->order.permits &&
-           !sl_number_below(f->number, s->order.lowest);
-}
-
 static int on_offer(struct sl_agent *a, const struct sl_agent_event *e,
                     enum sl_agent_action *action)
 {
@@ -261,7 +255,7 @@ static int on_offer(struct sl_agent *a, const struct sl_agent_event *e,
     bool serves = next.active != SL_SLOT_NONE;
     if (!may_choose(&next, f) || (serves && memcmp(f->id, next.active_id, SL_OTA_ID) == 0))
         return -EPERM;
-    if (serves && !may_be_older(&next, f)) {
+    if (serves && !sl_state_may_be_older(&next, f->id, f->number)) {
         int status = a->ports.authentic(a->ports.context, (enum sl_slot_name)next.active, &active);
         if (status < 0)
             return status;

@@ -72,8 +72,7 @@ static bool is_newer(const struct otad *o, const struct sl_bundle_facts *facts)
     const struct sl_ota_state *s = &o->agent.state;
     return s->active == SL_SLOT_NONE || !o->slots[s->active].known ||
            sl_number_below(o->slots[s->active].number, facts->number) ||
-           (sl_state_is_ordered(s, facts->id) && s->order.permits &&
-            !sl_number_below(facts->number, s->order.lowest));
+           sl_state_may_be_older(s, facts->id, facts->number);
 }
 
 static void take_candidate(struct otad *o, struct sl_source *source)

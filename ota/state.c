@@ -90,6 +90,13 @@ bool sl_state_is_ordered(const struct sl_ota_state *state, const uint8_t id[SL_O
     return sl_state_has_order(state) && memcmp(state->order.bundle, id, SL_OTA_ID) == 0;
 }
 
+bool sl_state_may_be_older(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID],
+                           struct sl_number number)
+{
+    return sl_state_is_ordered(state, id) && state->order.permits &&
+           !sl_number_below(number, state->order.lowest);
+}
+
 struct sl_number sl_state_lowest(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID])
 {
     const bool lower = sl_state_is_ordered(state, id) && state->order.permits &&

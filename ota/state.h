@@ -118,6 +118,9 @@ bool sl_state_is_revoked(const struct sl_ota_state *state, const uint8_t id[SL_O
 // Whether an order stands, and names this bundle.
 bool sl_state_has_order(const struct sl_ota_state *state);
 bool sl_state_is_ordered(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID]);
+// Whether the order names this bundle and permits it although an older one than what serves.
+bool sl_state_may_be_older(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID],
+                           struct sl_number number);
 // The lowest number that this bundle may have: the floor, or what the order permits for it.
 struct sl_number sl_state_lowest(const struct sl_ota_state *state, const uint8_t id[SL_OTA_ID]);
 bool sl_number_below(struct sl_number a, struct sl_number b);
