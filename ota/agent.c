@@ -150,29 +150,47 @@ static int resume_trial(struct sl_agent *a, enum sl_agent_action *action)
     return take_and_try(a, (enum sl_phase)a->state.phase, action);
 }
 
-// The slot that shall serve if the active one cannot: the other one, then the golden one. `status`
-// is why the active one cannot; what could not be read is not given up for nothing.
+// The floor sinks to what the order permitted: that goes on serving when the order is over.
+static void make_active(struct sl_ota_state *s, enum sl_slot_name slot,
+                        const struct sl_bundle_facts *facts)
+{
+    s->active = (uint8_t)slot;
+    memcpy(s->active_id, facts->id, SL_OTA_ID);
+    if (sl_number_below(facts->number, s->floor))
+        s->floor = facts->number;
+}
+
+// The slot that shall serve if the active one cannot: the other one, then the golden one; what a
+// catalog revokes only if there is nothing else. `status` is why the active one cannot; what could
+// not be read is not given up for nothing.
 static int fall_back(struct sl_agent *a, int status)
 {
     const enum sl_slot_name order[] = {spare_slot(&a->state), SL_SLOT_GOLDEN};
     struct sl_ota_state next = a->state;
-    drop_pending(&next, SL_RESULT_NOTHING_FIT);
-    next.active = SL_SLOT_NONE;
-    next.degraded = 1;
-    memset(next.active_id, 0, sizeof next.active_id);
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
-        struct sl_bundle_facts facts;
+    enum sl_slot_name best = SL_SLOT_NONE;
+    struct sl_bundle_facts facts, best_facts = {0};
+    bool revoked = true;
+    for (size_t i = 0; i < sizeof order / sizeof order[0] && revoked; i++) {
         int found = may_run(a, order[i], &facts);
         if (found < 0) {
             status = found == -EBADMSG ? status : found;
             continue;
         }
-        next.active = (uint8_t)order[i];
-        next.result = SL_RESULT_OTHER_SLOT;
-        memcpy(next.active_id, facts.id, SL_OTA_ID);
-        break;
+        revoked = sl_state_is_revoked(&next, facts.id, facts.number);
+        if (revoked && best != SL_SLOT_NONE)
+            continue;
+        best = order[i];
+        best_facts = facts;
     }
-    return next.active == SL_SLOT_NONE && status != -EBADMSG ? status : adopt(a, &next);
+    if (best == SL_SLOT_NONE && status != -EBADMSG)
+        return status;
+    drop_pending(&next, best == SL_SLOT_NONE ? SL_RESULT_NOTHING_FIT : SL_RESULT_OTHER_SLOT);
+    next.active = SL_SLOT_NONE;
+    next.degraded = 1;
+    memset(next.active_id, 0, sizeof next.active_id);
+    if (best != SL_SLOT_NONE)
+        make_active(&next, best, &best_facts);
+    return adopt(a, &next);
 }
 
 // No state: the newest authentic bundle, and its own floor as the floor.
@@ -318,12 +336,9 @@ static int on_gate_open(struct sl_agent *a, enum sl_agent_action *action)
 static int commit(struct sl_agent *a, enum sl_agent_action *action)
 {
     struct sl_ota_state next = a->state;
-    next.active = next.pending;
-    memcpy(next.active_id, next.pending_id, SL_OTA_ID);
     if (sl_number_below(next.floor, a->facts.floor))
         next.floor = a->facts.floor;
-    if (sl_number_below(a->facts.number, next.floor))
-        next.floor = a->facts.number; // the order permitted it
+    make_active(&next, (enum sl_slot_name)next.pending, &a->facts);
     if (next.root_version < a->facts.root_version) {
         next.root_version = a->facts.root_version;
         memcpy(next.root_hash, a->facts.root_hash, sizeof next.root_hash);
@@ -384,8 +399,7 @@ static int on_revert(struct sl_agent *a, enum sl_agent_action *action)
         return status == -EBADMSG ? -ENOENT : status;
     next.order.when = SL_WHEN_NEVER;
     memcpy(next.parked_id, next.active_id, SL_OTA_ID);
-    memcpy(next.active_id, facts.id, SL_OTA_ID);
-    next.active = (uint8_t)other;
+    make_active(&next, other, &facts);
     next.result = SL_RESULT_REVERTED;
     status = adopt(a, &next);
     if (status == 0)

@@ -9,11 +9,12 @@
 // before each try; the end of the try gives back what does not apply. So 3 crashes that somebody
 // saw deny a bundle, while 10 restarts that nobody can explain (which may all be power cuts) only
 // park it. The floor rises at commit and nowhere else, and so does the trusted root; it sinks only
-// at the commit of an older bundle that the site's order permits.
+// where an older bundle that the site's order permits becomes the active one.
 //
 // A catalog keeps bundles from being chosen: offered, tried, gone back to. What serves already goes
-// on, so that no catalog can stop a line. An order permits less than the floor of this camera, never
-// what a catalog revokes or what was denied here.
+// on, and where nothing else is whole what is revoked serves, so that no catalog can stop a line.
+// An order permits less than the floor of this camera, never what a catalog revokes or what was
+// denied here.
 #ifndef SL_OTA_AGENT_H
 #define SL_OTA_AGENT_H
 
@@ -50,7 +51,7 @@ struct sl_agent_limits {
 
 enum sl_agent_event_kind {
     SL_EVENT_OFFER,        // a bundle is to be had; facts from its verified manifest
-    SL_EVENT_WITHDRAW,     // drop the update at hand, without denying it; ends an order that names it
+    SL_EVENT_WITHDRAW,     // drop the update at hand, without denying; ends an order that names it
     SL_EVENT_FETCHED,      // every chunk was put
     SL_EVENT_FETCH_FAILED, // source gone, or the slot could not be written
     SL_EVENT_GATE_OPEN,    // the site's order holds and the line is idle
@@ -60,7 +61,7 @@ enum sl_agent_event_kind {
     SL_EVENT_TICK,    // time has passed
     SL_EVENT_REVERT,  // an operator wants the bundle of the other slot back; ends the order
     SL_EVENT_CATALOG, // signed by release keys; drops what is pending and revoked
-    SL_EVENT_ORDER,   // signed by site keys and for this camera; drops what is pending and not meant
+    SL_EVENT_ORDER,   // signed by site keys, for this camera; drops what is pending and not meant
     SL_EVENTS
 };
 
@@ -100,10 +101,10 @@ int sl_agent_start(struct sl_agent *agent, const struct sl_agent_ports *ports,
                    const struct sl_agent_limits *limits, enum sl_agent_action *action);
 
 // A negative errno and no action if the event is refused or could not be saved, in which case
-// nothing changed and it may be reported again: -EPERM an offer that is denied, revoked, parked, too
-// old or not newer; -EACCES an offer that the order does not name; -EBUSY an offer while another is at
-// hand; -EALREADY, -ESTALE a catalog or order that is known, or older than one that was; -EPROTO an
-// event out of place; -ENOENT nothing to go back to.
+// nothing changed and it may be reported again: -EPERM an offer that is denied, revoked, parked,
+// too old or not newer; -EACCES an offer that the order does not name; -EBUSY an offer while
+// another is at hand; -EALREADY, -ESTALE a catalog or order that is known, or older than one that
+// was; -EPROTO an event out of place; -ENOENT nothing to go back to.
 int sl_agent_handle(struct sl_agent *agent, const struct sl_agent_event *event,
                     enum sl_agent_action *action);
 

@@ -96,8 +96,8 @@ MUTANTS = {
     ),
     "floor-not-sunk-with-order": (
         "agent.c",
-        "        next.floor = a->facts.number; // the order permitted it",
-        "        next.floor = next.floor;",
+        "        s->floor = facts->number;",
+        "        s->floor = s->floor;",
     ),
     "loads-without-verifying": (
         "agent.c",

@@ -498,6 +498,60 @@ static void a_damaged_active_slot_falls_back(void **unused)
     assert_int_equal(world.disk.result, SL_RESULT_OTHER_SLOT);
 }
 
+static void what_is_revoked_is_fallen_back_on_only_for_want_of_others(void **unused)
+{
+    world.authentic[SL_SLOT_B] = 0;
+    world.facts[SL_SLOT_B] = bundle(7, 4, 1);
+    assert_int_equal(revoke(7, 1, 1), 0);
+    world.authentic[SL_SLOT_A] = -EBADMSG;
+    assert_int_equal(start(), 0);
+    assert_int_equal(world.disk.active, SL_SLOT_GOLDEN);
+    for (int golden = 0; golden < 2; golden++) {
+        set_up(unused);
+        world.authentic[SL_SLOT_A] = -EBADMSG;
+        world.authentic[SL_SLOT_B] = 0;
+        world.facts[SL_SLOT_B] = bundle(7, 4, 1);
+        world.authentic[SL_SLOT_GOLDEN] = golden ? 0 : -EIO; // all that is left is revoked
+        assert_int_equal(revoke(7, 1, 9), 0);
+        assert_int_equal(start(), 0);
+        assert_int_equal(world.disk.active, SL_SLOT_B);
+        assert_int_equal(world.disk.result, SL_RESULT_OTHER_SLOT);
+    }
+}
+
+// Bundle 7, number 2, in slot B: below the floor, and order 1 permits it.
+static void permit_what_the_other_slot_holds(void)
+{
+    world.authentic[SL_SLOT_B] = 0;
+    world.facts[SL_SLOT_B] = bundle(7, 2, 1);
+    assert_int_equal(order(7, 1, true, 2), 0);
+}
+
+static void assert_the_other_serves_after_restarts(enum sl_result result)
+{
+    for (int restarts = 0; restarts < 2; restarts++) {
+        assert_int_equal(world.disk.active, SL_SLOT_B);
+        assert_int_equal(world.disk.floor.seq, 2);
+        assert_int_equal(world.disk.result, result);
+        assert_int_equal(world.disk.degraded, result == SL_RESULT_OTHER_SLOT);
+        assert_int_equal(start(), 0);
+    }
+}
+
+static void what_an_order_permitted_serves_on_when_the_order_is_over(void **unused)
+{
+    permit_what_the_other_slot_holds();
+    assert_int_equal(send(SL_EVENT_REVERT), 0);
+    assert_false(sl_state_has_order(&world.disk));
+    assert_the_other_serves_after_restarts(SL_RESULT_REVERTED);
+    set_up(unused);
+    permit_what_the_other_slot_holds();
+    world.authentic[SL_SLOT_A] = -EBADMSG;
+    assert_int_equal(start(), 0);
+    assert_int_equal(order(5, 2, false, 0), 0);
+    assert_the_other_serves_after_restarts(SL_RESULT_OTHER_SLOT);
+}
+
 static void nothing_below_the_floor_is_fallen_back_on(void **unused)
 {
     (void)unused;
@@ -561,6 +615,8 @@ int main(void)
         cmocka_unit_test_setup(a_catalog_drops_what_it_revokes_and_stays, set_up),
         cmocka_unit_test_setup(rules_that_cannot_be_saved_do_not_count, set_up),
         cmocka_unit_test_setup(a_damaged_active_slot_falls_back, set_up),
+        cmocka_unit_test_setup(what_is_revoked_is_fallen_back_on_only_for_want_of_others, set_up),
+        cmocka_unit_test_setup(what_an_order_permitted_serves_on_when_the_order_is_over, set_up),
         cmocka_unit_test_setup(nothing_below_the_floor_is_fallen_back_on, set_up),
         cmocka_unit_test_setup(what_cannot_be_read_is_not_given_up, set_up),
         cmocka_unit_test_setup(lost_state_is_found_in_the_slots, set_up),
