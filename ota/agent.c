@@ -444,6 +444,21 @@ static bool same_order(const struct sl_ota_order *x, const struct sl_ota_order *
            memcmp(x->bundle, y->bundle, SL_OTA_ID) == 0;
 }
 
+// What is older than what serves is tried only while an order permits it; so what serves must be
+// read, and where it cannot be, nothing shows that the pending one is newer.
+static bool is_meant(struct sl_agent *a, const struct sl_ota_state *next)
+{
+    struct sl_bundle_facts active;
+    const uint8_t *id = next->pending_id;
+    const struct sl_number number = next->pending_number;
+    if (!sl_state_is_ordered(next, id) || sl_number_below(number, sl_state_lowest(next, id)))
+        return false;
+    if (next->active == SL_SLOT_NONE || sl_state_may_be_older(next, id, number))
+        return true;
+    return a->ports.authentic(a->ports.context, (enum sl_slot_name)next->active, &active) == 0 &&
+           sl_number_below(active.number, number);
+}
+
 static int on_order(struct sl_agent *a, const struct sl_ota_order *order,
                     enum sl_agent_action *action)
 {
@@ -453,10 +468,7 @@ static int on_order(struct sl_agent *a, const struct sl_ota_order *order,
     next.order = *order;
     if (sl_state_is_ordered(&next, next.parked_id))
         memset(next.parked_id, 0, SL_OTA_ID); // once more; then it is parked for good
-    const bool meant =
-        sl_state_is_ordered(&next, next.pending_id) &&
-        !sl_number_below(next.pending_number, sl_state_lowest(&next, next.pending_id));
-    return adopt_rules(a, &next, meant, action);
+    return adopt_rules(a, &next, next.phase != SL_PHASE_IDLE && is_meant(a, &next), action);
 }
 
 // In which phases an event has a meaning, as bits; an offer answers for itself.

@@ -6,6 +6,7 @@
 #include "ota/agent.h"
 #include "ota/bundle/catalog.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static int authentic(void *context, enum sl_slot_name slot, struct sl_bundle_fac
 {
     (void)context;
     *facts = (struct sl_bundle_facts){.number = {1, 5}};
-    return slot == SL_SLOT_A ? 0 : -74;
+    return slot == SL_SLOT_A ? 0 : -EBADMSG;
 }
 
 static int seal(void *context, enum sl_slot_name slot)
@@ -77,6 +78,8 @@ static void obey(const struct sl_order *found)
     memcpy(offer.facts.id, found->bundle, sizeof(offer.facts.id));
     if (sl_agent_handle(&agent, &offer, &action) == 0 && !agent.state.order.permits)
         abort(); // an older one without a permit
+    if (agent.state.phase != SL_PHASE_IDLE && !agent.state.order.permits)
+        abort(); // the order that permitted it is not the newest
 }
 
 static void revoke(const struct sl_catalog *found)

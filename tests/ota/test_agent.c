@@ -412,6 +412,24 @@ static void a_new_order_drops_what_it_does_not_name(void **unused)
     }
 }
 
+static void a_new_order_drops_an_older_one_that_it_does_not_permit(void **unused)
+{
+    for (int permits = 0; permits < 2; permits++)
+        for (int below_floor = 0; below_floor < 2; below_floor++) {
+            set_up(unused);
+            assert_int_equal(order(7, 1, true, 2), 0);
+            assert_int_equal(offer(bundle(7, below_floor ? 2 : 4, 1)), 0);
+            assert_int_equal(order(7, 2, permits, 2), 0);
+            assert_int_equal(agent.state.phase, permits ? SL_PHASE_FETCH : SL_PHASE_IDLE);
+        }
+    set_up(unused);
+    reach(SL_PHASE_SHADOW);
+    world.authentic[SL_SLOT_A] = -EIO; // nothing shows that 6 is newer
+    assert_int_equal(order(2, 1, false, 0), 0);
+    assert_int_equal(action, SL_ACTION_ROLL_BACK);
+    assert_old_serves(SL_RESULT_ABANDONED);
+}
+
 static void below_the_floor_only_where_the_order_permits(void **unused)
 {
     (void)unused;
@@ -610,6 +628,7 @@ int main(void)
         cmocka_unit_test_setup(an_order_may_withdraw, set_up),
         cmocka_unit_test_setup(an_order_is_obeyed_once_and_no_older_one, set_up),
         cmocka_unit_test_setup(a_new_order_drops_what_it_does_not_name, set_up),
+        cmocka_unit_test_setup(a_new_order_drops_an_older_one_that_it_does_not_permit, set_up),
         cmocka_unit_test_setup(below_the_floor_only_where_the_order_permits, set_up),
         cmocka_unit_test_setup(what_an_operator_takes_back_ends_the_order, set_up),
         cmocka_unit_test_setup(a_catalog_drops_what_it_revokes_and_stays, set_up),
