@@ -24,7 +24,7 @@ struct options {
     int socket;
 };
 
-static struct sl_control_message message;
+static struct sl_control_message message, serving; // serving.verb 0: nothing serves
 
 static int64_t now_us(void)
 {
@@ -33,11 +33,20 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+// Not ru_maxrss where it can be helped: that begins with what the parent had.
 static uint64_t peak_octets(void)
 {
     struct rusage usage;
+    char line[256];
+    uint64_t kib = 0;
+    FILE *status = fopen("/proc/self/status", "re");
+    while (status && kib == 0 && fgets(line, sizeof(line), status))
+        if (!strncmp(line, "VmHWM:", 6))
+            kib = strtoull(line + 6, NULL, 10);
+    if (status)
+        fclose(status);
     getrusage(RUSAGE_SELF, &usage);
-    return (uint64_t)usage.ru_maxrss * 1024;
+    return (kib ? kib : (uint64_t)usage.ru_maxrss) * 1024;
 }
 
 static int by_size(const void *a, const void *b)
@@ -83,8 +92,33 @@ static int check_claims(struct sl_detector *detector, uint64_t before, struct sl
     return 0;
 }
 
-static int try_model(const struct sl_model *model, const struct sl_model *serving,
-                     const struct options *o, uint64_t before, struct sl_error *error)
+static int load(int fd, const struct sl_control_message *from, const struct sl_model **out,
+                struct sl_error *error)
+{
+    struct sl_model_source *source = NULL;
+    const int status = sl_model_source_memory(fd, from, &source, error);
+    return status < 0 ? status : sl_model_load(source, out, error);
+}
+
+// What serves is loaded only now, when the memory of the new one has been measured. One that cannot
+// be loaded is not the new one's fault.
+static int compare(const struct sl_model *model, int serving_fd, const struct options *o,
+                   struct sl_error *error)
+{
+    const struct sl_model *before = NULL;
+    struct sl_error problem = {""};
+    if (serving.verb && load(serving_fd, &serving, &before, &problem) < 0)
+        fprintf(stderr,
+                "sightline-selftest: the model that serves cannot be loaded: %s; every object of "
+                "the must-detect set is wanted\n",
+                problem.message);
+    const int status = sl_must_detect(model, before, o->must_detect, o->backend, error);
+    sl_model_unref(before);
+    return status;
+}
+
+static int try_model(const struct sl_model *model, int serving_fd, const struct options *o,
+                     uint64_t before, struct sl_error *error)
 {
     struct sl_detector *detector = NULL;
     const struct sl_golden_limits limits = {(float)message.overlap_ppm / 1e6f,
@@ -98,45 +132,34 @@ static int try_model(const struct sl_model *model, const struct sl_model *servin
         status = check_claims(detector, before, error);
     sl_detector_free(detector);
     if (status == 0 && o->must_detect)
-        status = sl_must_detect(model, serving, o->must_detect, o->backend, error);
+        status = compare(model, serving_fd, o, error);
     return status;
 }
 
-static int load(int fd, const struct sl_model **out, struct sl_error *error)
-{
-    struct sl_model_source *source = NULL;
-    const int status = sl_model_source_memory(fd, &message, &source, error);
-    return status < 0 ? status : sl_model_load(source, out, error);
-}
-
 // What serves may come first, to be compared with.
-static int receive(const struct options *o, const struct sl_model **serving, int *fd,
-                   struct sl_error *error)
+static int receive(const struct options *o, int *serving_fd, int *fd)
 {
     int status = sl_control_receive(o->socket, &message, fd, 0);
     if (status == 0 && message.verb == SL_CONTROL_SERVE) {
-        const int loaded = load(*fd, serving, error);
+        serving = message;
+        *serving_fd = *fd;
         status = sl_control_receive(o->socket, &message, fd, 0);
-        if (status == 0 && loaded < 0)
-            return sl_error_prefix(error, loaded, "the model that serves");
     }
-    return status < 0 || message.verb != SL_CONTROL_SELF_TEST ? -EPROTO : 0;
+    return status == 0 && message.verb != SL_CONTROL_SELF_TEST ? -EPROTO : status;
 }
 
 static int answer(const struct options *o)
 {
     struct sl_error error = {""};
-    const struct sl_model *model = NULL, *serving = NULL;
-    int fd = -1, status = receive(o, &serving, &fd, &error);
-    if (status == -EPROTO)
+    const struct sl_model *model = NULL;
+    int serving_fd = -1, fd = -1;
+    if (receive(o, &serving_fd, &fd) < 0)
         return 2;
     const uint64_t before = peak_octets();
+    int status = load(fd, &message, &model, &error);
     if (status == 0)
-        status = load(fd, &model, &error);
-    if (status == 0)
-        status = try_model(model, serving, o, before, &error);
+        status = try_model(model, serving_fd, o, before, &error);
     sl_model_unref(model);
-    sl_model_unref(serving);
     message.verb = status == 0 ? SL_CONTROL_PASSED : SL_CONTROL_FAILED;
     message.n_components = 0;
     if (status < 0)
