@@ -9,8 +9,6 @@
 #define HOUR_S     3600u
 #define STEP_MS    1000
 #define HISTORY_MS 10
-#define TOPIC_MAX  512
-#define JSON       "application/json"
 
 static void on_up(void *ctx)
 {
@@ -36,7 +34,7 @@ static void on_up(void *ctx)
     pictures_connected(p);
     pthread_mutex_unlock(&p->lock);
     for (size_t i = 0; i < p->n_cameras; i++) {
-        char filter[TOPIC_MAX];
+        char filter[COURIER_TOPIC];
         snprintf(filter, sizeof(filter), "%s+", p->cameras[i].commands);
         connection_subscribe(&p->connection, filter);
     }
@@ -121,7 +119,7 @@ static bool send_discovery(struct sl_publisher *p)
             .size = strlen(entity->payload),
             .qos = 1,
             .retain = true,
-            .content_type = JSON,
+            .content_type = COURIER_JSON,
         };
         if (connection_publish(&p->connection, &message) == -EAGAIN) {
             return false;
@@ -162,7 +160,7 @@ static bool send_state(struct sl_publisher *p, struct courier_camera *camera, si
         .size = g_ref_string_length(payload),
         .qos = metrics ? 0 : 1,
         .retain = true,
-        .content_type = JSON,
+        .content_type = COURIER_JSON,
         .expiry_s = metrics ? p->metrics_expiry_s : 0,
     };
     int status = connection_publish(&p->connection, &message);
@@ -206,7 +204,7 @@ static int send_item(struct sl_publisher *p, const struct feed_item *item)
         .size = strlen(body),
         .qos = 1,
         .expiry_s = DAY_S,
-        .content_type = JSON,
+        .content_type = COURIER_JSON,
         .history = item->history,
         .token = (uint64_t)item->row->id,
         .item = item->item,
@@ -251,7 +249,7 @@ static void send_newest(struct sl_publisher *p, size_t index)
         .size = strlen(row.body),
         .retain = true,
         .expiry_s = HOUR_S,
-        .content_type = JSON,
+        .content_type = COURIER_JSON,
     };
     camera->newest = newest;
     connection_publish(&p->connection, &message); // if it fails, the next connection repeats it

@@ -16,6 +16,8 @@
 
 #define COURIER_STATES  4  // enum sl_state_topic
 #define COURIER_REPLIES 64 // answers that wait for room in the window
+#define COURIER_TOPIC   512
+#define COURIER_JSON    "application/json"
 
 struct courier_camera {
     char name[64];

@@ -9,7 +9,6 @@
 #define SECOND      1000000000ll
 #define CROP_S      600u
 #define FRAME_S     5u
-#define TOPIC_MAX   512
 #define CONTENT     "image/jpeg"
 #define PICTURE_MAX 100000u
 
@@ -148,7 +147,7 @@ static bool send_waiting(struct sl_publisher *p)
     if (!picture.jpeg) {
         return false;
     }
-    char topic[TOPIC_MAX];
+    char topic[COURIER_TOPIC];
     g_snprintf(topic, sizeof(topic), "%s%s", all->cameras[picture.camera].crop, picture.crop);
     const int status = publish(p, &picture, topic, CROP_S, false, 1);
     clear(&picture);

@@ -12,9 +12,9 @@
 // reply/VERB, or on the response topic that it brings if that is below ROOT/CAMERA/reply/. Retained
 // commands are refused without an answer, repeated ones with it, both counted. If the daemon dies
 // or is cut off, the broker says offline for each camera: a connection has one will, so every
-// camera but the first has a connection of its own for that (CLIENT_ID-CAMERA). With
-// broker.discovery, Home Assistant is told of every camera, at each connect and each time that it
-// says on DISCOVERY/status that it has started.
+// camera but the first has a connection of its own for that (CLIENT_ID.CAMERA; neither has a
+// dot, so no other client is called so). With broker.discovery, Home Assistant is told of every
+// camera, at each connect and each time that it says on DISCOVERY/status that it has started.
 #ifndef SL_MQTT_PUBLISHER_H
 #define SL_MQTT_PUBLISHER_H
 

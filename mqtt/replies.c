@@ -7,9 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPLY_S   30u
-#define TOPIC_MAX 512
-#define JSON      "application/json"
+#define REPLY_S 30u
 
 // The sender names where the answer goes, but only among this camera's own replies: nobody shall
 // be able to make the camera publish elsewhere.
@@ -17,7 +15,7 @@ static char *reply_topic(const struct courier_camera *camera, const char *verb, 
 {
     const size_t prefix = strlen(camera->reply);
     const bool own = asked && strncmp(asked, camera->reply, prefix) == 0 && asked[prefix] &&
-                     strlen(asked) < TOPIC_MAX && mosquitto_pub_topic_check(asked) == 0;
+                     strlen(asked) < COURIER_TOPIC && mosquitto_pub_topic_check(asked) == 0;
     return own ? g_strdup(asked) : g_strconcat(camera->reply, verb, NULL);
 }
 
@@ -89,7 +87,7 @@ bool replies_send(struct sl_publisher *p)
             .size = strlen(reply->payload),
             .qos = 1,
             .expiry_s = REPLY_S,
-            .content_type = JSON,
+            .content_type = COURIER_JSON,
             .correlation = reply->correlation,
             .correlation_size = reply->correlation_size,
         };

@@ -60,7 +60,7 @@ void status_make(struct sl_publisher *p)
         s->topic = g_strdup_printf("%s/%s/status", p->broker.root, p->cameras[i].name);
         s->via = &p->connection;
         if (i > 0) {
-            s->client_id = g_strdup_printf("%s-%s", p->client_id, p->cameras[i].name);
+            s->client_id = g_strdup_printf("%s.%s", p->client_id, p->cameras[i].name);
             s->own = p->connection;
             s->own.client_id = s->client_id;
             s->own.events = &events;
