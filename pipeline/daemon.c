@@ -7,7 +7,7 @@
 static void on_verdict(void *ctx, const struct sl_verdict *verdict)
 {
     struct sl_daemon *daemon = ctx;
-    sl_update_part(daemon->update);
+    sl_update_part(daemon_update(daemon));
     g_mutex_lock(&daemon->lock);
     const gboolean wanted = daemon->limit == 0 || daemon->summary.parts < daemon->limit;
     if (wanted)
@@ -82,8 +82,8 @@ static gchar *make_info(struct sl_daemon *daemon, struct sl_camera *camera)
     g_autofree const char **verbs = g_new0(const char *, daemon_commands_count + 1);
     struct sl_camera_threshold thresholds[SL_MAX_CLASSES];
     for (gsize i = 0, n = 0; i < daemon_commands_count; i++)
-        if (daemon->update || (daemon_commands[i].handler != daemon_command_update &&
-                               daemon_commands[i].handler != daemon_command_rollback))
+        if (daemon_update(daemon) || (daemon_commands[i].handler != daemon_command_update &&
+                                      daemon_commands[i].handler != daemon_command_rollback))
             verbs[n++] = daemon_commands[i].verb;
     sl_camera_get_status(camera, status);
     const struct sl_report_camera report = {

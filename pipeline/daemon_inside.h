@@ -21,7 +21,7 @@ struct sl_daemon {
     struct sl_changes *changes;   // under `change`
     struct sl_storage storage;    // likewise
     GHashTable *alarms;           // camera name -> struct sl_alarms
-    struct sl_update *update; // NULL: no agent may connect; set once, before anything asks
+    struct sl_update *update; // NULL: no agent may connect; set while threads run: daemon_update()
     gchar *reload_problem;
     GHashTable *last_health; // camera name -> state and reasons, to publish changes at once
     gint64 last_report_us;
@@ -65,6 +65,7 @@ int daemon_command_threshold(void *daemon, const char *camera, const cJSON *argu
                              cJSON **data, char *message, size_t size);
 
 // Models that the update agent brings: daemon_update.c. Attach and detach on the main thread.
+struct sl_update *daemon_update(struct sl_daemon *daemon); // any thread
 void daemon_attach(struct sl_daemon *daemon, struct sl_camera *camera);
 void daemon_detach(struct sl_daemon *daemon, struct sl_camera *camera);
 void daemon_model_state(void *ctx, const char *json);

@@ -3,16 +3,26 @@
 
 #include <errno.h>
 
+struct sl_update *daemon_update(struct sl_daemon *daemon)
+{
+    return g_atomic_pointer_get(&daemon->update);
+}
+
+// The cameras said what they are before anybody could ask for updates: they say it again.
 gboolean sl_daemon_listen(struct sl_daemon *daemon, const gchar *path, const gchar *group,
                           GError **error)
 {
     const struct sl_config *config = daemon->config;
     const gchar *backend = config->cameras_count > 0 ? config->cameras[0].model.backend : NULL;
-    daemon->update =
+    struct sl_update *update =
         sl_update_new(path, group, backend ? backend : "cpu", daemon_model_state, daemon, error);
-    for (guint i = 0; daemon->update && i < daemon->cameras->len; i++)
-        daemon_attach(daemon, g_ptr_array_index(daemon->cameras, i));
-    return daemon->update != NULL;
+    g_atomic_pointer_set(&daemon->update, update);
+    for (guint i = 0; update && i < daemon->cameras->len; i++) {
+        struct sl_camera *camera = g_ptr_array_index(daemon->cameras, i);
+        daemon_attach(daemon, camera);
+        daemon_announce(daemon, sl_camera_config(camera)->name);
+    }
+    return update != NULL;
 }
 
 static void changed(void *camera, const char *model)
@@ -22,12 +32,12 @@ static void changed(void *camera, const char *model)
 
 void daemon_attach(struct sl_daemon *daemon, struct sl_camera *camera)
 {
-    sl_update_attach(daemon->update, sl_camera_detect(camera), changed, camera);
+    sl_update_attach(daemon_update(daemon), sl_camera_detect(camera), changed, camera);
 }
 
 void daemon_detach(struct sl_daemon *daemon, struct sl_camera *camera)
 {
-    sl_update_detach(daemon->update, sl_camera_detect(camera));
+    sl_update_detach(daemon_update(daemon), sl_camera_detect(camera));
 }
 
 void daemon_model_state(void *ctx, const char *json)
@@ -50,11 +60,12 @@ void daemon_model_state(void *ctx, const char *json)
 static int ask(struct sl_daemon *daemon, const char *name, const char *what, char *message,
                size_t size)
 {
-    if (!daemon->update) {
+    struct sl_update *update = daemon_update(daemon);
+    if (!update) {
         g_snprintf(message, size, "camera '%s' has no update agent", name);
         return -ENOTSUP;
     }
-    const int status = sl_update_ask(daemon->update, what);
+    const int status = sl_update_ask(update, what);
     if (status < 0)
         g_snprintf(message, size, "no update agent is connected");
     return status;
