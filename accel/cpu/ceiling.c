@@ -17,7 +17,7 @@ static const struct {
     {"c", cpu_ceiling_sse2},
     {"avx2", cpu_ceiling_avx2},
     {"avxvnni", cpu_ceiling_avxvnni},
-    {"avx512vbmi", cpu_ceiling_avx2}, // no products of its own
+    {"avx512vbmi", cpu_ceiling_avx512vbmi},
     {"avx512vnni", cpu_ceiling_avx512vnni},
     {"amx", cpu_ceiling_amx},
 #elif defined(__aarch64__)

@@ -13,7 +13,7 @@ typedef double cpu_ceiling_fn(long rounds);
 
 #if defined(__x86_64__)
 cpu_ceiling_fn cpu_ceiling_sse2, cpu_ceiling_avx2, cpu_ceiling_avxvnni, cpu_ceiling_avx512vnni;
-cpu_ceiling_fn cpu_ceiling_amx;
+cpu_ceiling_fn cpu_ceiling_avx512vbmi, cpu_ceiling_amx;
 #elif defined(__aarch64__)
 cpu_ceiling_fn cpu_ceiling_neon, cpu_ceiling_neondot, cpu_ceiling_neoni8mm;
 #else

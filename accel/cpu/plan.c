@@ -80,7 +80,8 @@ static size_t largest_two(const struct cpu_program *program)
         size_t first = 0, second = 0;
         for (uint32_t i = 0; i < program->n_values; i++) {
             const struct cpu_value *v = &program->values[i];
-            if (v->place == CPU_CONSTANT || v->is_scratch || v->first > step || v->last < step)
+            if (v->place == CPU_CONSTANT || v->place == CPU_NOWHERE || v->is_scratch ||
+                v->first > step || v->last < step)
                 continue;
             second = v->bytes > first ? first : v->bytes > second ? v->bytes : second;
             first = v->bytes > first ? v->bytes : first;

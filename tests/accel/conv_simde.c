@@ -1,4 +1,4 @@
-// The AVX-512 VNNI kernels compiled through SIMDe, so that its very source runs on any x86.
+// The AVX-512 VNNI kernels compiled through SIMDe, so that their very source runs on any x86.
 #include "tests/accel/simde512.h"
 
 #define cpu_conv_dot_avx512vnni      cpu_conv_dot_avx512vnni_simde

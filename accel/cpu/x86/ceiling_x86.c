@@ -1,6 +1,7 @@
 // Register-only loops for x86-64. Each function is built for its own instruction set, so that this
 // file needs no options, and runs only where the caller found that set.
 #include "accel/cpu/ceiling.h"
+#include "accel/cpu/features.h"
 #include "accel/cpu/x86/amx.h"
 
 #include <immintrin.h>
@@ -60,6 +61,13 @@ FOR("avx2,avxvnni") double cpu_ceiling_avxvnni(long rounds)
         }
     }
     return SUMS * 32;
+}
+
+// It has no products of its own.
+double cpu_ceiling_avx512vbmi(long rounds)
+{
+    return cpu_isa_sets() & 1u << CPU_AVXVNNI ? cpu_ceiling_avxvnni(rounds)
+                                              : cpu_ceiling_avx2(rounds);
 }
 
 FOR("avx512f,avx512vnni") double cpu_ceiling_avx512vnni(long rounds)
