@@ -175,6 +175,12 @@ static int check_sparkplug_name(struct check *check, const char *key, const char
     if (name && strpbrk(name, "/+#")) {
         return fail(check, key, "expected a name without /, + and #, found '%s'", name);
     }
+    for (const char *c = name; c && *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 127) {
+            return fail(check, key, "expected a name without control characters, found octet %d",
+                        *c);
+        }
+    }
     return 0;
 }
 

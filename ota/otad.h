@@ -59,7 +59,8 @@ struct otad {
     int64_t connect_ms;
     char backend[SL_CONTROL_TEXT];
     // the gate
-    bool asked;     // an operator opened it
+    bool asked;     // an operator opened it for the bundle
+    uint8_t asked_id[SL_OTA_ID];
     bool restarted; // the daemon has started since the bundle was armed
     bool idle_asked, idle; // the daemon was asked to tell when the line is idle, and told
     pid_t child; // 0: none

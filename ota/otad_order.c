@@ -220,6 +220,8 @@ static bool is_open(struct otad *o)
         o->idle_asked = true;
         otad_ask_idle(o);
     }
+    // What an operator saw, and not what took its place.
+    o->asked = o->asked && !memcmp(o->asked_id, o->agent.state.pending_id, sizeof(o->asked_id));
     return o->asked || when == SL_WHEN_AT_ONCE || (when == SL_WHEN_LINE_IDLE && o->idle) ||
            (when == SL_WHEN_NEXT_START && o->restarted);
 }

@@ -320,7 +320,11 @@ int otad_ask(struct otad *o, const char *what)
     if (!strcmp(what, "update")) {
         memset(o->withdrawn, 0, sizeof(o->withdrawn));
         o->n_refused = 0;
-        o->asked = true;
+        o->asked =
+            o->agent.state.phase == SL_PHASE_FETCH || o->agent.state.phase == SL_PHASE_ARMED;
+        memcpy(o->asked_id, o->agent.state.pending_id, sizeof(o->asked_id));
+        otad_say(o, o->asked ? "an operator asks for the update"
+                             : "an operator asks to look for updates again");
         return 0;
     }
     if (strcmp(what, "rollback") != 0)

@@ -41,12 +41,14 @@ static enum sl_refusal read_file(const char *path, const char *line, bool secret
                                  struct sl_bundle_error *error)
 {
     struct stat info;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a FIFO does not hold it up
     if (fd < 0)
         return sl_refuse(error, SL_REFUSED_KEY, "%s", strerror(errno));
     enum sl_refusal refusal;
     if (fstat(fd, &info) < 0)
         refusal = sl_refuse(error, SL_REFUSED_KEY, "%s", strerror(errno));
+    else if (!S_ISREG(info.st_mode))
+        refusal = sl_refuse(error, SL_REFUSED_KEY, "not a file");
     else if (secret && info.st_mode & 077)
         refusal = sl_refuse(error, SL_REFUSED_KEY,
                             "a secret key that others may read or write (mode %03o); expected 600",

@@ -12,9 +12,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// What is there may be replaced if it is a file, and no secret key that nobody has a copy of.
+static int may_replace(const char *path)
+{
+    struct stat info;
+    char line[sizeof(SL_KEY_LINE_SECRET)] = "";
+    if (stat(path, &info) < 0)
+        return 0;
+    if (!S_ISREG(info.st_mode))
+        return tool_fail("%s: expected a file or nothing there, found something else", path);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
+    if (fd >= 0)
+        close(fd);
+    return n > 0 && strcmp(line, SL_KEY_LINE_SECRET) == 0
+               ? tool_fail("%s: a secret key, which is not replaced", path)
+               : 0;
+}
+
 int tool_output_open(struct tool_output *out, const char *path)
 {
     out->path = path;
+    if (may_replace(path) != 0)
+        return 1;
     if (snprintf(out->temporary, sizeof(out->temporary), "%s.XXXXXX", path) >=
         (int)sizeof(out->temporary))
         return tool_fail("%s: name too long", path);
@@ -117,10 +137,13 @@ static int read_open(const char *path, int fd, uint8_t *out, size_t most, size_t
 
 int tool_read(const char *path, uint8_t *out, size_t most, size_t *size)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a FIFO does not hold it up
     if (fd < 0)
         return tool_fail("%s: %s", path, strerror(errno));
-    const int status = read_open(path, fd, out, most, size);
+    const int status = fstat(fd, &info) < 0 || !S_ISREG(info.st_mode)
+                           ? tool_fail("%s: not a file", path)
+                           : read_open(path, fd, out, most, size);
     close(fd);
     return status;
 }
@@ -190,11 +213,11 @@ static int read_at(void *ctx, uint64_t offset, void *out, size_t size)
 int tool_open_source(const char *path, struct sl_bundle_source *source, int *fd)
 {
     struct stat info;
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0)
         return tool_fail("%s: %s", path, strerror(errno));
     const off_t size = fstat(*fd, &info) < 0 ? -1 : lseek(*fd, 0, SEEK_END);
-    if (size < 0 || S_ISDIR(info.st_mode)) {
+    if (size < 0 || !(S_ISREG(info.st_mode) || S_ISBLK(info.st_mode))) {
         close(*fd);
         return tool_fail("%s: not a file", path);
     }

@@ -219,6 +219,8 @@ static const struct refusal refusals[] = {
      "4: broker.sparkplug.node: expected a name without /, + and #, found 'n+'"},
     {"  root: acme/plant1", "  sparkplug: {group: g, primary_host: '#'}",
      "4: broker.sparkplug.primary_host: expected a name without /, + and #, found '#'"},
+    {"  root: acme/plant1", "  sparkplug: {group: \"a\\nb\"}",
+     "4: broker.sparkplug.group: expected a name without control characters, found octet 10"},
     {"  root: acme/plant1", "  sparkplug: {group: g, nodes: n}",
      "4: broker.sparkplug.nodes: unknown key; did you mean 'node'?"},
     {"  root: acme/plant1", "  psk_identity: cam1",

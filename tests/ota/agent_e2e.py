@@ -301,8 +301,9 @@ class Agent(unittest.TestCase):
 
     def test_waits_for_an_operator(self):
         world = self.run_camera(self.world(gate="on-demand"))
+        world.ask("update")  # is for nothing that comes later
         world.insert(world.image(self.two))
-        world.until(lambda: world.status()["phase"] == "armed", "armed")
+        world.until(lambda: world.status()["waits"] == "on-demand", "armed")
         self.assertEqual(world.status()["active"]["number"], "1.5")
         world.ask("update")
         world.serves("1.6")

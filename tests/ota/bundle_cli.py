@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -286,6 +287,17 @@ class Input(Folder):
         self.run_tool("create", "-n", "1.1", "-h", "x", "-o", "d", "model", status=1)
         self.assertEqual(self.files(), sorted(self.before + ["d"]))
 
+    def test_output_over_what_is_no_file(self):
+        os.mkfifo(self.at / "pipe")
+        (self.at / "link").symlink_to("pipe")
+        key = (self.at / "a").read_bytes()
+        for out in ("pipe", "link", "a"):
+            with self.subTest(out=out):
+                self.run_tool("catalog", "-n", "1", "-p", "x", "-k", "b", "-o", out, status=1)
+        self.assertTrue(stat.S_ISFIFO((self.at / "pipe").stat().st_mode))
+        self.assertTrue((self.at / "link").is_symlink())
+        self.assertEqual((self.at / "a").read_bytes(), key)
+
     def test_usage(self):
         for words in ([], ["nothing"], ["create"], ["create", "model"], ["verify", "x"], ["sign"],
                       ["create", "-n", "1", "-h", "x", "-o", "x", "model"],
@@ -309,12 +321,14 @@ class Input(Folder):
         (self.at / "bad").write_bytes(b"SLBUNDL1")
         (self.at / "empty").write_bytes(b"")
         (self.at / "cut").write_bytes((self.at / "1.slr").read_bytes()[:-1])
-        for name in ("bad", "empty", "cut", "none", "model", "r1"):
+        os.mkfifo(self.at / "pipe")
+        for name in ("bad", "empty", "cut", "none", "model", "r1", "pipe"):
             with self.subTest(name=name):
                 self.run_tool("show", name, status=1)
                 self.run_tool("verify", "-r", "1.slr", name, status=1)
                 self.run_tool("verify", "-r", name, "1.slr", status=1)
                 self.run_tool("sign", "-k", "a", name, status=1)
+        self.run_tool("sign", "-k", "pipe", "1.slr", status=1)
 
 
 if __name__ == "__main__":
