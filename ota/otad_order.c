@@ -29,8 +29,10 @@ static bool may_say(struct otad *o)
         o->refusals = o->refusals + more < REFUSALS ? o->refusals + (unsigned)more : REFUSALS;
         o->refusals_ms += more * REFUSAL_MS;
     }
-    o->refusals -= o->refusals > 0;
-    return o->refusals > 0;
+    if (o->refusals == 0)
+        return false;
+    o->refusals--;
+    return true;
 }
 
 bool otad_is_news(struct otad *o, const uint8_t id[SL_OTA_ID])
@@ -38,8 +40,10 @@ bool otad_is_news(struct otad *o, const uint8_t id[SL_OTA_ID])
     for (unsigned i = 0; i < o->n_refused && i < OTAD_REFUSED; i++)
         if (!memcmp(o->refused[i], id, SL_OTA_ID))
             return false;
+    if (!may_say(o))
+        return false;
     memcpy(o->refused[o->n_refused++ % OTAD_REFUSED], id, SL_OTA_ID);
-    return may_say(o);
+    return true;
 }
 
 static void refuse(struct otad *o, const struct sl_source *source, const char *kind,
