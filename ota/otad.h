@@ -50,6 +50,7 @@ struct otad {
     uint8_t withdrawn[SL_OTA_ID]; // by an operator, until one asks for it
     unsigned refusals; // that may still be said, since
     int64_t refusals_ms;
+    uint32_t for_others; // highest number of an order that does not name this camera
 
     // trial
     int trial; // memfd of the pending bundle, -1: none

@@ -155,6 +155,16 @@ static void obey(struct otad *o, const struct sl_source *source, struct sl_octet
     judge_again(o);
 }
 
+// No refusal: the broker has the orders of a whole plant, and brings them again and again.
+static void pass_over(struct otad *o, const struct sl_source *source, const struct sl_order *order,
+                      const char *why)
+{
+    if (order->number <= o->for_others)
+        return;
+    o->for_others = order->number;
+    otad_say(o, "order %u from the %s is for others: %s", order->number, source->ops->name, why);
+}
+
 static void on_order(struct otad *o, const struct sl_source *source, struct sl_octets octets,
                      const struct sl_root *root)
 {
@@ -162,9 +172,14 @@ static void on_order(struct otad *o, const struct sl_source *source, struct sl_o
     struct sl_bundle_error error;
     // A camera without a name obeys what is for all.
     const char *camera = o->settings->camera ? o->settings->camera : "";
-    if (sl_order_verify(octets, root, o->settings->product, camera, &found, &error) !=
-        SL_ACCEPTED) {
-        refuse(o, source, "order", octets, sl_refusal_name(error.refusal), error.message);
+    const enum sl_refusal refusal =
+        sl_order_verify(octets, root, o->settings->product, camera, &found, &error);
+    if (refusal == SL_REFUSED_CAMERA) {
+        pass_over(o, source, &found, error.message);
+        return;
+    }
+    if (refusal != SL_ACCEPTED) {
+        refuse(o, source, "order", octets, sl_refusal_name(refusal), error.message);
         return;
     }
     struct sl_ota_order order = {

@@ -37,7 +37,7 @@ struct sl_order {
 enum sl_refusal sl_catalog_verify(struct sl_octets octets, const struct sl_root *root,
                                   const char *product, struct sl_catalog *out,
                                   struct sl_bundle_error *error);
-// `camera` NULL: any.
+// `camera` NULL: any. After SL_REFUSED_CAMERA *out is what the order says to others.
 enum sl_refusal sl_order_verify(struct sl_octets octets, const struct sl_root *root,
                                 const char *product, const char *camera, struct sl_order *out,
                                 struct sl_bundle_error *error);

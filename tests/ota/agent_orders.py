@@ -59,7 +59,7 @@ class Orders(unittest.TestCase):
             f.order("other.slc", 16, self.two, cameras=("cam2", "cam10")), f.order("replayed.slc", 8, self.two),
             f.order("again.slc", 9, self.two), self.two))
         self.said(world, "refused: truncated: SLORDER1 12", "refused: signature", "refused: threshold: order: 0 of 1",
-                  "refused: camera: the order does not name camera 'cam1'", "refused: old: number 8; order 9",
+                  "order 16 from the stick is for others: the order does not name camera 'cam1'", "refused: old: number 8; order 9",
                   "refused: old: number 9; order 9")
         world.until(lambda: world.log().count("order from the stick refused: threshold") >= 2, "the wrong signer too")
         self.said(world, "order 9 names another bundle")
@@ -168,6 +168,17 @@ class Orders(unittest.TestCase):
         world.insert(world.image(self.factory.catalog("drop.slc", 1, self.two)))
         world.ends("abandoned")
         self.said(world, "ended: abandoned: catalog 1 revokes it")
+
+    def test_orders_for_others_are_no_refusals(self):
+        f, world = self.factory, self.world(camera=False)
+        orders = [f.order(f"others-{i:02}.slc", i, self.two, cameras=(f"x{i}",)) for i in range(1, 21)]
+        for stick in range(2):
+            world.insert(world.image(*orders, f.catalog(f"others-end-{stick}.slc", stick + 1)))
+            self.said(world, f"catalog {stick + 1} from")
+        self.assertTrue(1 <= world.log().count("is for others") <= 20, world.log())
+        self.assertNotIn("refused", world.log())
+        world.insert(world.image(*[f.order(f"unsigned-{i}.slc", 99, self.two, keys=(), cameras=(f"x{i}",)) for i in range(20)]))
+        world.until(lambda: world.log().count("refused: threshold") >= 20, "they have left the budget alone")
 
     def test_no_document_washes_the_audit_log_out(self):
         f, world = self.factory, self.world(camera=False)

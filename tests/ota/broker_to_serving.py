@@ -47,7 +47,7 @@ def orders(build, factory, broker, world):
     give(build, broker, factory.catalog("c1.slc", 1, fourth))
     order = factory.order("third.slc", 7, third)
     give(build, broker, order)
-    for words in ("the order does not name camera 'cam1'", "catalog 1 from the broker", "order 7 from the broker"):
+    for words in ("is for others: the order does not name camera 'cam1'", "catalog 1 from the broker", "order 7 from the broker"):
         world.until(lambda w=words: w in world.log(), words)
     give(build, broker, factory.at / "c1.slc", "--withdraw")
     give(build, broker, order, "--withdraw")
