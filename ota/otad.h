@@ -30,7 +30,8 @@ struct otad {
     struct sl_agent agent;
     struct sl_audit audit;
     struct otad_slot slots[SL_STORAGE_SLOTS];
-    char reason[SL_CONTROL_TEXT / 2]; // of the last failure or refusal, for people
+    char why[SL_CONTROL_TEXT / 2];    // what went wrong with the update at hand, for people
+    char reason[SL_CONTROL_TEXT / 2]; // why the last one ended as it did
     struct sl_trust root;             // of the settings, version 0: none
     struct sl_tensor_abi tensor;      // of the settings, rank 0: any
     uint8_t root_octets[SL_DOCUMENT_MAX], trusted[SL_DOCUMENT_MAX];

@@ -57,8 +57,6 @@ static void refuse(struct otad *o, const struct sl_source *source, const uint8_t
         return;
     otad_hex(id, hex);
     otad_say(o, "bundle %.16s from the %s refused: %s: %s", hex, source->ops->name, word, why);
-    if (strcmp(word, sl_refusal_name(SL_REFUSED_DENIED)) != 0) // why it was denied says more
-        snprintf(o->reason, sizeof(o->reason), "%s: %s", word, why);
 }
 
 static bool is_pending(const struct otad *o, const uint8_t id[SL_OTA_ID])
@@ -90,7 +88,7 @@ static int offer(struct otad *o, const struct sl_agent_event *event)
     if (status != -EBUSY || s->phase != SL_PHASE_FETCH || o->from ||
         !sl_number_below(s->pending_number, event->facts.number))
         return status;
-    snprintf(o->reason, sizeof(o->reason), "a newer bundle is to be had");
+    snprintf(o->why, sizeof(o->why), "a newer bundle is to be had");
     status = otad_event(o, SL_EVENT_WITHDRAW);
     return status < 0 ? status : otad_handle(o, event);
 }
@@ -132,7 +130,6 @@ static void on_offer(void *context, struct sl_source *source, const uint8_t *hea
     }
     otad_fetch_stop(o);
     take_candidate(o, source);
-    o->reason[0] = '\0';
     const int status = offer(o, &event);
     if (status == 0) {
         otad_hex(event.facts.id, hex);
@@ -149,7 +146,7 @@ static void fetch_failed(struct otad *o, const char *why)
 {
     struct sl_source *from = o->from;
     o->from = NULL;
-    snprintf(o->reason, sizeof(o->reason), "%s", why);
+    snprintf(o->why, sizeof(o->why), "%s", why);
     otad_say(o, "fetch interrupted: %s", why);
     if (from)
         from->ops->want(from, NULL);
@@ -217,6 +214,7 @@ void otad_fetch(struct otad *o)
     want.n_chunks = o->writer.n_chunks;
     want.have = o->writer.have;
     memcpy(want.id, s->pending_id, sizeof(want.id));
+    o->why[0] = '\0'; // what interrupted it is over
     if (o->writer.n_have == o->writer.n_chunks)
         otad_event(o, SL_EVENT_FETCHED);
     else

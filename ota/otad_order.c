@@ -78,16 +78,16 @@ static void judge_again(struct otad *o)
             o->sources[i]->ops->again(o->sources[i]);
 }
 
-// `why` is the reason where an update ends by this. Returns what the state machine says.
+// `why`: if an update ends by this. Returns what the state machine says.
 static int apply(struct otad *o, const struct sl_agent_event *event, const char *why)
 {
-    char before[sizeof(o->reason)];
+    char before[sizeof(o->why)];
     const uint8_t phase = o->agent.state.phase;
-    memcpy(before, o->reason, sizeof(before));
-    snprintf(o->reason, sizeof(o->reason), "%s", why);
+    memcpy(before, o->why, sizeof(before));
+    snprintf(o->why, sizeof(o->why), "%s", why);
     const int status = otad_handle(o, event);
     if (phase == SL_PHASE_IDLE || o->agent.state.phase != SL_PHASE_IDLE)
-        memcpy(o->reason, before, sizeof(before));
+        memcpy(o->why, before, sizeof(before));
     return status;
 }
 

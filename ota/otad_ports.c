@@ -177,16 +177,20 @@ bool otad_begin(struct otad *o, enum sl_agent_action *action)
 
 // --- events and actions -------------------------------------------------------------------------
 
+// What it ended by stays apart from what happens to later ones, as the result does.
 static void report_end(struct otad *o, uint8_t phase_before, const uint8_t id[SL_OTA_ID])
 {
     char hex[2 * SL_OTA_ID + 1];
     const enum sl_result result = o->agent.state.result;
     if (phase_before == SL_PHASE_IDLE || o->agent.state.phase != SL_PHASE_IDLE)
         return;
+    memcpy(o->reason, o->why, sizeof(o->reason));
+    o->why[0] = '\0';
+    if (result == SL_RESULT_COMMITTED)
+        o->reason[0] = '\0';
     otad_hex(id, hex);
-    otad_say(o, "update %.16s ended: %s%s%s", hex, sl_result_name(result),
-             result != SL_RESULT_COMMITTED && o->reason[0] ? ": " : "",
-             result != SL_RESULT_COMMITTED ? o->reason : "");
+    otad_say(o, "update %.16s ended: %s%s%s", hex, sl_result_name(result), o->reason[0] ? ": " : "",
+             o->reason);
 }
 
 int otad_handle(struct otad *o, const struct sl_agent_event *event)
@@ -200,7 +204,7 @@ int otad_handle(struct otad *o, const struct sl_agent_event *event)
         return status;
     if (o->agent.state.result == SL_RESULT_TIMED_OUT && phase != SL_PHASE_IDLE &&
         o->agent.state.phase == SL_PHASE_IDLE)
-        snprintf(o->reason, sizeof(o->reason), "it took too long");
+        snprintf(o->why, sizeof(o->why), "it took too long");
     report_end(o, phase, id);
     otad_act(o, action);
     return 0;

@@ -74,7 +74,7 @@ static void drop_trial(struct otad *o)
 
 static void fail_trial(struct otad *o, const char *why)
 {
-    snprintf(o->reason, sizeof(o->reason), "%.400s", why);
+    snprintf(o->why, sizeof(o->why), "%.400s", why);
     otad_event(o, SL_EVENT_FAILED);
 }
 
@@ -188,7 +188,7 @@ void otad_child_ready(struct otad *o)
         status == 0 && (o->in.verb == SL_CONTROL_PASSED || o->in.verb == SL_CONTROL_FAILED);
     end_child(o, how, sizeof(how));
     if (!answered) {
-        snprintf(o->reason, sizeof(o->reason), "%s", how);
+        snprintf(o->why, sizeof(o->why), "%s", how);
         otad_say(o, "self-test: %s", how);
         otad_event(o, SL_EVENT_CRASHED);
     } else if (o->in.verb == SL_CONTROL_FAILED) {
@@ -266,8 +266,6 @@ void otad_end_trial(struct otad *o, bool committed)
     kill_child(o);
     drop_trial(o);
     o->asked = false;
-    if (committed)
-        o->reason[0] = '\0';
     say_verb(o, committed ? SL_CONTROL_COMMIT : SL_CONTROL_ROLL_BACK, "");
     if (o->agent.state.result == SL_RESULT_REVERTED)
         otad_serve_active(o);
@@ -330,10 +328,14 @@ int otad_ask(struct otad *o, const char *what)
     if (strcmp(what, "rollback") != 0)
         return -EINVAL;
     otad_say(o, "an operator asks to go back");
-    if (o->agent.state.phase == SL_PHASE_IDLE)
-        return otad_event(o, SL_EVENT_REVERT);
+    if (o->agent.state.phase == SL_PHASE_IDLE) {
+        const int status = otad_event(o, SL_EVENT_REVERT);
+        if (status == 0)
+            o->reason[0] = '\0';
+        return status;
+    }
     memcpy(o->withdrawn, o->agent.state.pending_id, sizeof(o->withdrawn));
-    snprintf(o->reason, sizeof(o->reason), "an operator took it back");
+    snprintf(o->why, sizeof(o->why), "an operator took it back");
     return otad_event(o, SL_EVENT_WITHDRAW);
 }
 
@@ -343,8 +345,8 @@ static void on_gone(struct otad *o)
     lose_daemon(o);
     if (!in_daemon(o))
         return;
-    snprintf(o->reason, sizeof(o->reason), "the camera daemon died while it ran the bundle");
-    otad_say(o, "%s", o->reason);
+    snprintf(o->why, sizeof(o->why), "the camera daemon died while it ran the bundle");
+    otad_say(o, "%s", o->why);
     otad_event(o, SL_EVENT_CRASHED);
 }
 

@@ -64,6 +64,11 @@ class Agent(unittest.TestCase):
         self.assertIn(words, status["reason"])
         self.assert_old_serves(world, status)
         self.assertEqual(status["denied"], 1)
+        world.insert(world.image(self.old))
+        world.until(lambda: "refused: old" in world.log(), "an older one is refused")
+        status = world.status()
+        self.assertEqual(status["last_result"], result)
+        self.assertIn(words, status["reason"], "a refusal is not why the last one ended")
         return world
 
     def test_bundles_that_are_not_fetched(self):
