@@ -26,7 +26,7 @@ enum {
 };
 
 struct seed {
-    const char *file, *root;
+    const char *file, *root, *of_bundles; // the last option that a document has no use for
     struct sl_config_broker broker;
     uint32_t rate_kib, cameras, idle_s;
     bool json, takes_back;
@@ -116,18 +116,22 @@ static error_t parse(int key, char *text, struct argp_state *state)
         s->root = text;
         return 0;
     case OPTION_RATE:
+        s->of_bundles = "rate";
         s->rate_kib = tool_u32("rate", text, UINT32_MAX, state);
         return 0;
     case OPTION_CAMERAS:
+        s->of_bundles = "cameras";
         s->cameras = tool_u32("cameras", text, SL_SEEDER_CAMERAS, state);
         return 0;
     case OPTION_IDLE:
+        s->of_bundles = "idle";
         s->idle_s = tool_u32("idle", text, 1000000, state);
         return 0;
     case OPTION_WITHDRAW:
         s->takes_back = true;
         return 0;
     case 'j':
+        s->of_bundles = "json";
         s->json = true;
         return 0;
     case ARGP_KEY_ARG:
@@ -416,8 +420,8 @@ int bundle_seed(int argc, char **argv)
         "for all of them. Runs until it is interrupted, or as --cameras and --idle say; then the "
         "announcement is taken back. A catalog or order is left with the broker, which gives it to "
         "every camera, also to those that come later. Exit status 1 if fewer than --cameras have "
-        "all of it. What a "
-        "camera accepts, its keys decide: neither the broker nor this command is trusted.";
+        "all of it. What a camera accepts, its keys decide: neither the broker nor this command is "
+        "trusted.";
     static const struct argp argp = {rows, parse, "FILE", doc, NULL, NULL, NULL};
     static char localhost[] = "127.0.0.1";
     static struct seed s = {.root = SL_PACKET_ROOT, .rate_kib = DEFAULT_RATE_KIB};
@@ -430,6 +434,10 @@ int bundle_seed(int argc, char **argv)
         return tool_fail("%s: --withdraw takes a catalog or an order; a bundle's announcement is "
                          "taken back at the end",
                          s.file);
+    if (s.of_bundles && document)
+        return tool_fail("%s: --%s is for bundles; the broker takes a catalog or an order at once "
+                         "and keeps it",
+                         s.file, s.of_bundles);
     if (!document && open_bundle(&s) != 0)
         return 1;
     if (!credentials_read(&s.broker, &s.password, &error)) {

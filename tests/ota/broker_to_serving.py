@@ -43,9 +43,12 @@ def orders(build, factory, broker, world):
     torn.write_bytes(torn.read_bytes()[:-20])
     assert "truncated" in give(build, broker, torn, status=1)
     assert "--withdraw takes a catalog" in give(build, broker, third, "--withdraw", status=1)
+    order = factory.order("third.slc", 7, third)
+    for option in ("--json", "--cameras=2", "--idle=5", "--rate=0"):
+        words = f"third.slc: {option.split('=')[0]} is for bundles"
+        assert words in give(build, broker, order, option, status=1), words
     give(build, broker, factory.order("others.slc", 8, fourth, cameras=("cam2",)))
     give(build, broker, factory.catalog("c1.slc", 1, fourth))
-    order = factory.order("third.slc", 7, third)
     give(build, broker, order)
     for words in ("is for others: the order does not name camera 'cam1'", "catalog 1 from the broker", "order 7 from the broker"):
         world.until(lambda w=words: w in world.log(), words)
