@@ -38,7 +38,7 @@ enum sl_control_verb {
     SL_CONTROL_SWAP,
     SL_CONTROL_COMMIT,
     SL_CONTROL_ROLL_BACK,
-    SL_CONTROL_SELF_TEST, // to the self-test's process only; before it perhaps SERVE: what serves now
+    SL_CONTROL_SELF_TEST, // to the self-test's process only; before it perhaps SERVE: what serves
     SL_CONTROL_STATE,     // text: the agent's state as JSON, for `model/state`
     // from the daemon
     SL_CONTROL_HELLO,  // first: text is the configured back end
@@ -59,8 +59,8 @@ struct sl_control_component {
 
 struct sl_control_message {
     uint32_t version, verb;
-    uint8_t id[SL_CONTROL_ID];    // the bundle's
-    uint32_t frames;              // of the shadow or the probation; seconds of WAIT_IDLE
+    uint8_t id[SL_CONTROL_ID]; // the bundle's
+    uint32_t frames;           // of the shadow or the probation; seconds of WAIT_IDLE
     uint32_t overlap_ppm, score_ppm;
     uint32_t latency_us;          // claims; 0: none
     uint64_t memory;              // octets
@@ -73,9 +73,9 @@ struct sl_control_message {
 // `fd` -1: none. -EPIPE: the other side is gone; -EMSGSIZE: too many components.
 int sl_control_send(int socket, const struct sl_control_message *message, int fd);
 
-// Waits for the next. *fd: -1 or the caller's to close. -EPIPE: the other side closed; -EPROTO: what
-// came is not a message of this version, whole, with texts that end; nothing is kept of it. With
-// `flags` MSG_DONTWAIT: -EAGAIN if there is none.
+// Waits for the next. *fd: -1 or the caller's to close. -EPIPE: the other side closed; -EPROTO:
+// what came is not a message of this version, whole, with texts that end; nothing is kept of it.
+// With `flags` MSG_DONTWAIT: -EAGAIN if there is none.
 int sl_control_receive(int socket, struct sl_control_message *message, int *fd, int flags);
 
 // Whether `fd` is a memfd that nobody can change, and holds every component: 0, -EPERM, -ERANGE.

@@ -39,8 +39,8 @@ struct otad {
 
     struct sl_bundle scratch; // the one that is looked at
     // fetch
-    struct sl_bundle candidate; // that is fetched, its head verified
-    uint8_t device[64]; // secret key, where the settings name one
+    struct sl_bundle candidate;                     // that is fetched, its head verified
+    uint8_t device[64];                             // secret key, where the settings name one
     struct sl_source *sources[OTAD_SOURCES], *from; // from NULL: none delivers
     size_t n_sources;
     struct sl_slot_writer writer;
@@ -49,27 +49,27 @@ struct otad {
     uint8_t refused[OTAD_REFUSED][SL_OTA_ID]; // said once each
     unsigned n_refused;
     uint8_t withdrawn[SL_OTA_ID]; // by an operator, until one asks for it
-    unsigned refusals; // that may still be said, since
+    unsigned refusals;            // that may still be said, since
     int64_t refusals_ms;
     uint32_t for_others; // highest number of an order that does not name this camera
 
     // trial
-    int trial; // memfd of the pending bundle, -1: none
+    int trial;                            // memfd of the pending bundle, -1: none
     struct sl_control_message components; // of it
     struct sl_limits limits;              // of its manifest
-    int daemon; // connection to sightlined, -1: none
+    int daemon;                           // connection to sightlined, -1: none
     int64_t connect_ms;
     char backend[SL_CONTROL_TEXT];
     // the gate
-    bool asked;     // an operator opened it for the bundle
+    bool asked; // an operator opened it for the bundle
     uint8_t asked_id[SL_OTA_ID];
-    bool restarted; // the daemon has started since the bundle was armed
+    bool restarted;        // the daemon has started since the bundle was armed
     bool idle_asked, idle; // the daemon was asked to tell when the line is idle, and told
-    pid_t child; // 0: none
+    pid_t child;           // 0: none
     int child_socket;
     struct sl_control_message in, out;
 
-    int listener, client; // of `sightline slot`
+    int listener, client;       // of `sightline slot`
     char said[SL_CONTROL_TEXT]; // state that the daemon was told last
     bool stopping;
 };
@@ -90,8 +90,8 @@ void otad_act(struct otad *o, enum sl_agent_action action);
 
 // otad_fetch.c
 extern const struct sl_source_sink otad_sink_ops; // without context
-void otad_fetch(struct otad *o);      // begins, or goes on
-void otad_fetch_stop(struct otad *o); // nothing is wanted
+void otad_fetch(struct otad *o);                  // begins, or goes on
+void otad_fetch_stop(struct otad *o);             // nothing is wanted
 
 // otad_order.c
 void otad_document(void *context, struct sl_source *source, const uint8_t *octets, size_t size);
@@ -111,7 +111,7 @@ void otad_daemon_ready(struct otad *o);
 void otad_daemon_connect(struct otad *o); // if it is due
 void otad_serve_active(struct otad *o);
 void otad_ask_idle(struct otad *o);
-void otad_tell_daemon(struct otad *o); // the state, if it has changed
+void otad_tell_daemon(struct otad *o);          // the state, if it has changed
 int otad_ask(struct otad *o, const char *what); // "update", "rollback"
 
 // otad_status.c

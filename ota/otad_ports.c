@@ -1,4 +1,4 @@
-// The state machine's ports: storage, clock, chance; and its actions, handed to who carries them out.
+// The state machine's ports: storage, clock, chance; and who carries its actions out.
 #include "ota/otad.h"
 
 #include <errno.h>

@@ -58,7 +58,8 @@ void otad_status(const struct otad *o, char *json, size_t size)
 {
     const struct sl_ota_state *s = &o->agent.state;
     char active[256], pending[256], reason[240];
-    const uint32_t n = o->writing ? o->writer.n_chunks : 0, have = o->writing ? o->writer.n_have : 0;
+    const uint32_t n = o->writing ? o->writer.n_chunks : 0;
+    const uint32_t have = o->writing ? o->writer.n_have : 0;
     write_slot(o, s->active, s->active_id, active, sizeof(active));
     write_slot(o, s->pending, s->pending_id, pending, sizeof(pending));
     escape(o->reason, reason, sizeof(reason));

@@ -168,7 +168,8 @@ void otad_self_test(struct otad *o)
     close(pair[1]);
     o->child_socket = pair[0];
     o->components.verb = SL_CONTROL_SELF_TEST;
-    if (o->child > 0 && send_serving(o) && sl_control_send(o->child_socket, &o->components, o->trial) == 0) {
+    if (o->child > 0 && send_serving(o) &&
+        sl_control_send(o->child_socket, &o->components, o->trial) == 0) {
         otad_say(o, "self-test begins on '%s'", o->backend);
         return;
     }

@@ -23,7 +23,7 @@ struct sl_settings {
     char *tensor;      // input that models must have, TYPE:LAYOUT:DIMS; NULL: any
     char *root;        // root document to trust when no state is left, NULL: none
     char *device_key;  // our secret key, for bundles that are encrypted for us; NULL: none
-    char *must_detect; // folder of the site's pictures, on which nothing is missed newly; NULL: none
+    char *must_detect; // folder of the site's pictures; nothing more is missed there; NULL: none
     char *self_test;   // program, NULL: the installed one
     char *camera;      // our name in orders, and on the broker: the account's
     struct sl_config_broker *broker; // from which bundles come, too; NULL: none

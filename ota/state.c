@@ -26,7 +26,7 @@ enum {
     ACTIVE_ID_AT = 108,
     PENDING_ID_AT = 140,
     PARKED_ID_AT = 172,
-    ORDER_AT = 204, // number, when, permits, two of zero, lowest, bundle
+    ORDER_AT = 204,   // number, when, permits, two of zero, lowest, bundle
     CATALOG_AT = 256, // number, count, floor
     DENIED_AT = 276,
     REVOKED_AT = DENIED_AT + (int)(SL_STATE_DENIED * SL_OTA_ID),
@@ -46,7 +46,7 @@ bool sl_number_below(struct sl_number a, struct sl_number b)
 const char *sl_result_name(enum sl_result result)
 {
     static const char *const names[SL_RESULTS] = {
-        "none",      "committed", "failed",     "crashed",    "timed-out",  "parked",
+        "none",      "committed", "failed",     "crashed",    "timed-out",   "parked",
         "not-whole", "abandoned", "other-slot", "state-lost", "nothing-fit", "reverted"};
     return (unsigned)result < SL_RESULTS ? names[result] : "unknown";
 }
@@ -185,7 +185,8 @@ static bool is_plausible(const struct sl_ota_state *s)
            s->trying <= 1 && s->degraded <= 1 && s->n_denied <= SL_STATE_DENIED &&
            s->order.when < SL_WHENS && s->order.permits <= 1 &&
            (s->order.number > 0 || s->order.when == SL_WHEN_NEVER) &&
-           s->catalog.n_revoked <= SL_STATE_REVOKED && s->sequence > 0 && s->sequence < UINT64_MAX &&
+           s->catalog.n_revoked <= SL_STATE_REVOKED && s->sequence > 0 &&
+           s->sequence < UINT64_MAX &&
            (busy ? s->pending <= SL_SLOT_B && s->pending != s->active : s->pending == SL_SLOT_NONE);
 }
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 int tool_fail(const char *format, ...)
 {
     va_list list;
