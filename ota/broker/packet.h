@@ -5,13 +5,13 @@
 //     40  u32 a   u32 b
 //     48  data
 //
-//     kind   topic below the root      a                b                   data
-//     head   ID/head/PART  (retained)  part             octets of the head  SL_PACKET_PART of it
-//     chunk  ID/chunk/INDEX            index            sequence            the chunk
-//     beat   ID/beat                   1: all is sent   last sequence       none
-//     document ID/document (retained) 0              0                   the document
-//     ask    ID/ask/CAMERA             last sequence    chunks that it has  none, or a bitmap
-//                                      that was seen                       of those that it lacks
+//     kind      topic below the root     a               b                   data
+//     head      ID/head/PART (retained)  part            octets of the head  SL_PACKET_PART of it
+//     chunk     ID/chunk/INDEX           index           sequence            the chunk
+//     beat      ID/beat                  1: all is sent  last sequence       none
+//     document  ID/document (retained)   0               0                   the document
+//     ask       ID/ask/CAMERA            last sequence   chunks that it has  none, or a bitmap
+//                                        that was seen                       of those that it lacks
 //
 // ID is the first 8 octets of the bundle id in hexadecimal digits, of a document the SHA-256; PART
 // and INDEX are decimal. The head is all of a bundle before its payload. A sequence number counts

@@ -1,6 +1,8 @@
 // A camera's side of a model update through the broker.
 #include "ota/broker/receiver.h"
 
+#include "ota/sha256.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -11,11 +13,11 @@ enum {
     REPORT_MS = 20,       // least time between two reports
     HEAD_STALE_MS = 2000, // a head of which no part came: another one may take its place
     JUDGED_MS = 60000,    // a head is not looked at again for so long
-    LISTEN_MS = 60000,    // how often retained heads are asked for again
+    LISTEN_MS = 60000,    // how often retained heads and documents are asked for again
     WRONG_MAX = 16,       // chunks with the wrong hash in a row, then a pause
     PAUSE_MS = 1000,
     PAUSE_MAX_MS = 60000,
-    DOCUMENTS_MAX = 64, // looked at until heads are asked for again
+    DOCUMENTS_MAX = 64, // new ones, and known ones, that are passed on between two of these
 };
 
 #define NEVER UINT64_MAX
@@ -124,7 +126,7 @@ static void listen(struct sl_receiver *r, uint64_t now_ms)
     if (r->ports.document && now_ms >= r->documents_ms) {
         subscribe(r, SL_PACKET_DOCUMENT, NULL, 0, true);
         r->documents_ms = now_ms + LISTEN_MS;
-        r->n_documents = 0;
+        r->n_documents = r->n_repeated = 0;
     }
     r->listen_ms = now_ms + LISTEN_MS;
     r->missed_head = false;
@@ -320,19 +322,36 @@ static void on_head(struct sl_receiver *r, const struct sl_packet *p, uint64_t n
         judge(r, now_ms);
 }
 
+static bool was_passed_on(const struct sl_receiver *r, const uint8_t hash[SL_HASH])
+{
+    for (unsigned i = 0; i < r->n_passed_on && i < SL_RECEIVER_DOCUMENTS; i++)
+        if (!memcmp(r->passed_on[i], hash, SL_HASH))
+            return true;
+    return false;
+}
+
+// A broker sends what it keeps in the same order each time: the first ones, known by now, must not
+// use up what the others need. The id in the header is only somebody's word.
 static void on_document(struct sl_receiver *r, const struct sl_packet *p)
 {
-    if (!r->ports.document || r->n_documents >= DOCUMENTS_MAX) {
+    uint8_t hash[SL_HASH];
+    sl_sha256(hash, p->data, p->size);
+    const bool known = was_passed_on(r, hash);
+    unsigned *n = known ? &r->n_repeated : &r->n_documents;
+    if (!r->ports.document || *n >= DOCUMENTS_MAX) {
         r->counts.busy++;
         return;
     }
-    r->n_documents++;
+    ++*n;
+    if (!known)
+        memcpy(r->passed_on[r->n_passed_on++ % SL_RECEIVER_DOCUMENTS], hash, SL_HASH);
     r->ports.document(r->ports.ctx, p->data, p->size);
 }
 
 void sl_receiver_again(struct sl_receiver *r, uint64_t now_ms)
 {
     memset(r->judged, 0, sizeof(r->judged));
+    r->n_passed_on = 0;
     r->listen_ms = now_ms;
 }
 

@@ -15,7 +15,7 @@
 
 #include "ota/broker/packet.h"
 
-enum { SL_RECEIVER_FILTERS = 256, SL_RECEIVER_JUDGED = 16 };
+enum { SL_RECEIVER_FILTERS = 256, SL_RECEIVER_JUDGED = 16, SL_RECEIVER_DOCUMENTS = 256 };
 
 struct sl_receiver_ports {
     void *ctx;
@@ -52,7 +52,9 @@ struct sl_receiver {
     uint32_t head_size, head_parts; // parts as bits; size 0: none
     uint64_t head_ms, listen_ms, documents_ms;
     bool missed_head;
-    unsigned n_documents; // since heads were asked for
+    unsigned n_documents, n_repeated; // new and known ones since documents were asked for
+    unsigned n_passed_on;
+    uint8_t passed_on[SL_RECEIVER_DOCUMENTS][SL_HASH]; // SHA-256 of documents, the newest
     struct {
         uint8_t id[SL_HASH];
         uint64_t until_ms;

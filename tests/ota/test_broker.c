@@ -250,6 +250,23 @@ static void documents_are_passed_on_and_a_flood_is_not(void **state)
     sim_end(&sim);
 }
 
+static void documents_that_are_known_leave_room_for_the_others(void **state)
+{
+    (void)state;
+    char topic[SL_PACKET_TOPIC_MAX];
+    const unsigned periods[] = {64, 64 + 36, 64}; // 64 new; the known ones and the rest; known ones
+    begin_fetch(CHUNKS);
+    const struct sim_camera *c = &sim.cameras[0];
+    for (unsigned p = 0; p < sizeof(periods) / sizeof(periods[0]); p++) {
+        const unsigned before = c->documents;
+        for (unsigned i = 0; i < 100; i++)
+            tell(topic, make(SL_PACKET_DOCUMENT, 0, 0, 100 + i, topic));
+        assert_int_equal(c->documents - before, periods[p]);
+        sim_run(&sim, 130000);
+    }
+    sim_end(&sim);
+}
+
 static void heads_come_again_when_other_rules_hold(void **state)
 {
     (void)state;
@@ -486,25 +503,27 @@ static void names_and_roots(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_chunk_is_sent_once),
-                                       cmocka_unit_test(a_quarter_of_deliveries_is_lost),
-                                       cmocka_unit_test(a_late_camera_disturbs_nobody),
-                                       cmocka_unit_test(a_lost_connection_goes_on),
-                                       cmocka_unit_test(the_seeder_starts_again),
-                                       cmocka_unit_test(only_what_is_missing_is_fetched),
-                                       cmocka_unit_test(a_lying_broker_only_delays),
-                                       cmocka_unit_test(nobody_answers),
-                                       cmocka_unit_test(wrong_messages_are_dropped),
-                                       cmocka_unit_test(documents_are_passed_on_and_a_flood_is_not),
-                                       cmocka_unit_test(heads_come_again_when_other_rules_hold),
-                                       cmocka_unit_test(a_flood_of_wrong_chunks_pauses),
-                                       cmocka_unit_test(what_is_there_is_not_taken_again),
-                                       cmocka_unit_test(heads_one_at_a_time),
-                                       cmocka_unit_test(wrong_heads_are_dropped),
-                                       cmocka_unit_test(wrong_asks_are_ignored),
-                                       cmocka_unit_test(asking_has_an_end),
-                                       cmocka_unit_test(who_stands_still_is_not_waited_for),
-                                       cmocka_unit_test(the_rate_is_kept),
-                                       cmocka_unit_test(names_and_roots)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_chunk_is_sent_once),
+        cmocka_unit_test(a_quarter_of_deliveries_is_lost),
+        cmocka_unit_test(a_late_camera_disturbs_nobody),
+        cmocka_unit_test(a_lost_connection_goes_on),
+        cmocka_unit_test(the_seeder_starts_again),
+        cmocka_unit_test(only_what_is_missing_is_fetched),
+        cmocka_unit_test(a_lying_broker_only_delays),
+        cmocka_unit_test(nobody_answers),
+        cmocka_unit_test(wrong_messages_are_dropped),
+        cmocka_unit_test(documents_are_passed_on_and_a_flood_is_not),
+        cmocka_unit_test(documents_that_are_known_leave_room_for_the_others),
+        cmocka_unit_test(heads_come_again_when_other_rules_hold),
+        cmocka_unit_test(a_flood_of_wrong_chunks_pauses),
+        cmocka_unit_test(what_is_there_is_not_taken_again),
+        cmocka_unit_test(heads_one_at_a_time),
+        cmocka_unit_test(wrong_heads_are_dropped),
+        cmocka_unit_test(wrong_asks_are_ignored),
+        cmocka_unit_test(asking_has_an_end),
+        cmocka_unit_test(who_stands_still_is_not_waited_for),
+        cmocka_unit_test(the_rate_is_kept),
+        cmocka_unit_test(names_and_roots)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
