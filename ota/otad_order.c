@@ -138,7 +138,9 @@ static void obey(struct otad *o, const struct sl_source *source, struct sl_octet
 {
     char hex[2 * SL_OTA_ID + 1], why[80];
     const struct sl_agent_event event = {.kind = SL_EVENT_ORDER, .order = order};
-    snprintf(why, sizeof(why), "order %u wants another bundle", order->number);
+    const bool same = !memcmp(order->bundle, o->agent.state.pending_id, SL_OTA_ID);
+    snprintf(why, sizeof(why), "order %u %s", order->number,
+             same ? "does not permit an older bundle" : "wants another bundle");
     const int status = apply(o, &event, why);
     if (status == -ESTALE) {
         snprintf(why, sizeof(why), "number %u; order %u was taken before", order->number,
