@@ -35,6 +35,8 @@ struct tensor_group {
     enum range_kind chosen;
     uint32_t *bins;
     struct rounding rounding;
+    struct rounding given; // by the file; scale 0: none
+    bool given_differ;     // it brought several
 };
 
 struct layer_weights { // of one convolution or product

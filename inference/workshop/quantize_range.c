@@ -332,26 +332,43 @@ static void keep_input_range(struct plan *plan)
 }
 
 // Integers on the other side of the tensor, which the file brought.
-static void take(struct plan *plan, uint32_t tensor, uint32_t integers)
+static void note_given(struct plan *plan, uint32_t tensor, uint32_t integers)
 {
     const struct sl_tensor *t = &plan->graph->tensors[integers];
     struct tensor_group *group = plan_group(plan, tensor);
     if (!plan->wanted[tensor] || t->quant.count != 1 || (t->dtype != SL_U8 && t->dtype != SL_I8))
         return;
     const int32_t shift = t->dtype == SL_I8 ? 128 : 0; // from -128 to 127 -> from 0 to 255
-    group->rounding = (struct rounding){t->quant.scale[0], t->quant.zero_point[0] + shift};
-    group->chosen = RANGE_GIVEN;
+    const struct rounding given = {t->quant.scale[0], t->quant.zero_point[0] + shift};
+    group->given_differ |= group->given.scale > 0 && (group->given.scale != given.scale ||
+                                                      group->given.zero_point != given.zero_point);
+    group->given = given;
 }
 
-// Scales that the file brought are kept: a second rounding with the same one changes nothing.
+static bool covers(struct rounding given, struct range seen)
+{
+    const float slack = given.scale / 2, low = (float)-given.zero_point * given.scale,
+                high = (float)(255 - given.zero_point) * given.scale;
+    return seen.low >= low - slack && seen.high <= high + slack;
+}
+
+// Scales that the file brought are kept: a second rounding with the same one changes nothing. Not
+// where the group has tensors that they would clip: a concatenation has one scale.
 static void take_given(struct plan *plan)
 {
     for (uint32_t n = 0; n < plan->graph->n_nodes; n++) {
         const struct sl_node *node = &plan->graph->nodes[n];
         if (node->op == SL_OP_QUANTIZE)
-            take(plan, node->inputs[0], node->outputs[0]);
+            note_given(plan, node->inputs[0], node->outputs[0]);
         else if (node->op == SL_OP_DEQUANTIZE)
-            take(plan, node->outputs[0], node->inputs[0]);
+            note_given(plan, node->outputs[0], node->inputs[0]);
+    }
+    for (uint32_t t = 0; t < plan->graph->n_tensors; t++) {
+        struct tensor_group *group = &plan->groups[t];
+        if (!(group->given.scale > 0) || group->given_differ || !covers(group->given, group->seen))
+            continue;
+        group->rounding = group->given;
+        group->chosen = RANGE_GIVEN;
     }
 }
 

@@ -372,6 +372,87 @@ static void scales_lower_the_expected_noise(void **state)
     graph_free(&g);
 }
 
+// --- scales that the file brings
+
+static uint32_t add_rounded(struct graph *g, uint32_t from, float scale, const int64_t *dims)
+{
+    static const int32_t zero = 0;
+    const struct sl_node plain = {.name = "plain"};
+    struct sl_error error;
+    const uint32_t q = add_op(g, SL_OP_QUANTIZE, &from, 1, &plain, 4, dims);
+    g->tensors[q].dtype = SL_U8;
+    g->tensors[q].bytes /= sizeof(float);
+    assert_int_equal(graph_make_quant(g, 1, 0, &scale, &zero, &g->tensors[q].quant, &error), 0);
+    return add_op(g, SL_OP_DEQUANTIZE, &q, 1, &plain, 4, dims);
+}
+
+// A convolution of the concatenation of the input rounded twice (scale 0: as it is). Returns how
+// the range of the concatenation was chosen, and its scale.
+static enum range_kind range_of_concatenation(const float scales[2], float *scale)
+{
+    enum { ROOM = 16 };
+    static const int64_t in[] = {1, 2, 2, 2}, all[] = {1, 4, 2, 2}, w[] = {2, 4, 1, 1};
+    static const float weights[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static float picture[8] = {0, 1, 2, 3, 4, 5, 6, 255};
+    float *pictures[] = {picture};
+    const struct calibration calibration = {.count = 1, .elements = 8, .inputs = pictures};
+    const struct quantize_options options = {.method = QUANTIZE_MINMAX};
+    const struct sl_node joined = {.attrs.axis = 1};
+    const struct sl_node conv = {.attrs.conv = {1, {1, 1}, {1, 1}, {1, 1}, {0}, {0}}};
+    bool kept[ROOM] = {false}, wanted[ROOM];
+    uint32_t parent[ROOM], ends[2];
+    struct tensor_group groups[ROOM] = {0};
+    struct quantize_report report = {0};
+    struct graph g;
+    struct sl_error error = {""};
+    graph_init(&g, 1 << 20);
+    const uint32_t x = add_map(&g, "x", NULL, 4, in), wc = add_map(&g, "w", weights, 4, w);
+    assert_int_equal(graph_add_input(&g, x, &error), 0);
+    for (int i = 0; i < 2; i++)
+        ends[i] = scales[i] > 0 ? add_rounded(&g, x, scales[i], in) : x;
+    const uint32_t both = add_op(&g, SL_OP_CONCAT, ends, 2, &joined, 4, all);
+    const uint32_t y = add_op(&g, SL_OP_CONV, (uint32_t[]){both, wc}, 2, &conv, 4, in);
+    assert_int_equal(graph_add_output(&g, y, &error), 0);
+    struct plan plan = {.graph = &g,
+                        .calibration = &calibration,
+                        .options = &options,
+                        .report = &report,
+                        .kept = kept,
+                        .wanted = wanted,
+                        .parent = parent,
+                        .groups = groups};
+    assert_true(g.n_tensors <= ROOM);
+    if (plan_tensors(&plan, &error) < 0 || ranges_find(&plan, &error) < 0)
+        fail_msg("%s", error.message);
+    const struct tensor_group *group = plan_group(&plan, both);
+    *scale = group->rounding.scale;
+    for (int i = 0; i < ROOM; i++)
+        free(groups[i].bins);
+    graph_free(&g);
+    return group->chosen;
+}
+
+static void a_given_scale_clips_no_other_tensor(void **state)
+{
+    static const struct {
+        float scales[2], found;
+        enum range_kind chosen;
+    } rows[] = {
+        {{2, 0}, 2, RANGE_GIVEN},
+        {{2, 2}, 2, RANGE_GIVEN},
+        {{0.01f, 0}, 1, RANGE_MINMAX},
+        {{0, 0.01f}, 1, RANGE_MINMAX},
+        {{2, 0.01f}, 1.0f, RANGE_MINMAX}, // the widest that was seen is 255, rounded to 256 or 254
+        {{0.01f, 0.01f}, 0.01f, RANGE_GIVEN},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        float scale;
+        assert_int_equal(range_of_concatenation(rows[i].scales, &scale), rows[i].chosen);
+        assert_float_equal(scale, rows[i].found, 0.01);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +467,7 @@ int main(void)
         cmocka_unit_test(classes_go_through_a_shuffle),
         cmocka_unit_test(sigmoid_keeps_its_channels_as_they_are),
         cmocka_unit_test(scales_lower_the_expected_noise),
+        cmocka_unit_test(a_given_scale_clips_no_other_tensor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
