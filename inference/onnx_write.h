@@ -21,12 +21,18 @@ enum sl_weight_storage {
     SL_WEIGHTS_FP16, // half the size; relative error up to 2^-11
     SL_WEIGHTS_INT4, // an eighth: 15 levels per output channel and group of 32 weights
 };
+enum { SL_INT4_GROUP = 32, SL_INT4_LEVELS = 7 }; // -7 … 7 times the group's scale
 
 struct sl_onnx_write_options {
     const struct sl_onnx_metadata *metadata; // to be written as metadata_props
     uint32_t n_metadata;
     enum sl_weight_storage weights;
 };
+
+// How that constant is stored where `wanted` is: few numbers, and groups that would be mostly
+// padding (depthwise weights), stay as they are.
+enum sl_weight_storage sl_onnx_weight_storage(const struct sl_tensor *tensor,
+                                              enum sl_weight_storage wanted);
 
 // *bytes is to be freed by the caller. `options` may be NULL. -ENOTSUP names a node that ONNX
 // cannot express (products of plain integers); -ENOMEM; -E2BIG beyond SL_ONNX_MAX_BYTES.

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { GROUP = 32, LEVELS = 7 }; // int4: -7 … 7 around 8
+enum { GROUP = SL_INT4_GROUP, LEVELS = SL_INT4_LEVELS, FEWEST = 64 };
 
 // Round to nearest even, as IEEE 754 binary16; beyond its range the greatest finite number.
 static uint16_t to_half(float value)
@@ -167,15 +167,26 @@ static const char *as_int4(struct writer *w, const struct sl_tensor *t)
     return unpack_int4(w, t, bytes, scale, row, rows, groups);
 }
 
-const char *writer_weight(struct writer *w, const struct sl_tensor *t)
+enum sl_weight_storage sl_onnx_weight_storage(const struct sl_tensor *t,
+                                              enum sl_weight_storage wanted)
 {
     const uint64_t count = t->bytes / sizeof(float);
-    const bool small = t->rank < 2 || count < 64;
-    if (w->weights == SL_WEIGHTS_FP16 && !small)
+    if (t->rank < 2 || count < FEWEST)
+        return SL_WEIGHTS_AS_THEY_ARE;
+    return wanted == SL_WEIGHTS_INT4 && count / (uint64_t)t->dims[0] < GROUP / 2
+               ? SL_WEIGHTS_AS_THEY_ARE
+               : wanted;
+}
+
+const char *writer_weight(struct writer *w, const struct sl_tensor *t)
+{
+    switch (sl_onnx_weight_storage(t, w->weights)) {
+    case SL_WEIGHTS_FP16:
         return as_half(w, t);
-    // Groups that are mostly padding would not save anything (depthwise weights).
-    if (w->weights == SL_WEIGHTS_INT4 && !small && count / (uint64_t)t->dims[0] >= GROUP / 2)
+    case SL_WEIGHTS_INT4:
         return as_int4(w, t);
-    return writer_constant(w, t->name, "", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, t->rank, t->dims,
-                           t->data, t->bytes);
+    default:
+        return writer_constant(w, t->name, "", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, t->rank,
+                               t->dims, t->data, t->bytes);
+    }
 }

@@ -1,6 +1,7 @@
 // Weights in 15 levels, fitted to the calibration pictures.
 #include "inference/workshop/int4.h"
 
+#include "inference/onnx_write.h"
 #include "inference/workshop/quantize_round.h"
 #include "inference/workshop/weight_rows.h"
 
@@ -8,8 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-// As the writer stores them.
-enum { SPAN = 32, LEVELS = 7, LEAST_WEIGHTS = 64 };
 enum { LEAST_ROWS = 2048, MOST_ROWS = 16384, MOST_INPUTS = 8192 };
 
 struct work {
@@ -24,30 +23,31 @@ struct work {
 static bool can_round(const struct graph *g, const struct sl_node *node,
                       const struct weight_rows *rows)
 {
-    return rows->groups == 1 && node->op != SL_OP_CONV_TRANSPOSE && rows->k >= SPAN / 2 &&
-           rows->k <= MOST_INPUTS && (uint64_t)rows->m * rows->k >= LEAST_WEIGHTS &&
-           weight_rows_index(g, node, 0, 1) == 1;
+    const struct sl_tensor *weights = &g->tensors[node->inputs[1]];
+    return rows->groups == 1 && node->op != SL_OP_CONV_TRANSPOSE && rows->k <= MOST_INPUTS &&
+           sl_onnx_weight_storage(weights, SL_WEIGHTS_INT4) == SL_WEIGHTS_INT4 &&
+           (uint64_t)weights->dims[0] == rows->m && weight_rows_index(g, node, 0, 1) == 1;
 }
 
 static void take_results(const struct round_task *t, float *const means[2], float *values,
                          float *bias_change)
 {
     for (uint32_t i = 0; i < t->m; i++) {
-        double sum = 0;
-        for (uint32_t j = 0; j < t->k; j++) {
-            const uint64_t at = (uint64_t)i * t->k + j;
-            values[at] = t->q[at] * t->scale[(uint64_t)i * round_scales(t) + j / t->span];
-            sum += (double)(t->weights[at] * means[0][j]) - (double)(values[at] * means[1][j]);
-        }
-        bias_change[i] = (float)sum;
+        const uint64_t row = (uint64_t)i * t->k;
+        for (uint32_t j = 0; j < t->k; j++)
+            values[row + j] = t->q[row + j] * t->scale[(uint64_t)i * round_scales(t) + j / t->span];
+        bias_change[i] = samples_mean_error(t->weights + row, values + row, means, t->k);
     }
 }
 
 static int round_layer(struct work *work, struct walk *walk, uint32_t node,
                        const struct weight_rows *rows, struct sl_error *error)
 {
-    struct round_task t = {
-        .m = rows->m, .k = rows->k, .weights = rows->values, .span = SPAN, .levels = LEVELS};
+    struct round_task t = {.m = rows->m,
+                           .k = rows->k,
+                           .weights = rows->values,
+                           .span = SL_INT4_GROUP,
+                           .levels = SL_INT4_LEVELS};
     struct weight_rows rounded = *rows;
     const uint32_t wanted = rows->k * 8 < LEAST_ROWS  ? LEAST_ROWS
                             : rows->k * 8 > MOST_ROWS ? MOST_ROWS

@@ -107,24 +107,24 @@ static int fit_group(struct plan *plan, struct walk *walk, uint32_t node, uint32
                           : wanted < LEAST_ROWS ? LEAST_ROWS
                                                 : (uint32_t)wanted;
     float *means[2] = {malloc(t->k * sizeof(float)), malloc(t->k * sizeof(float))};
-    int status = means[0] && means[1] ? samples_take(walk, node, group, rows, &t->samples, error)
-                                      : sl_error_set(error, -ENOMEM, "out of memory");
+    float *rounded = malloc(t->k * sizeof(*rounded));
+    int status = means[0] && means[1] && rounded
+                     ? samples_take(walk, node, group, rows, &t->samples, error)
+                     : sl_error_set(error, -ENOMEM, "out of memory");
     (void)plan;
     if (status == 0) {
         samples_centre(&t->samples, means[0], means[1]);
         status = round_all_rows(t, compensated, error);
     }
     for (uint32_t i = 0; i < t->m && status == 0; i++) {
-        double sum = 0;
-        for (uint32_t j = 0; j < t->k; j++) {
-            const uint64_t at = (uint64_t)i * t->k + j;
-            sum += (double)(t->weights[at] * means[0][j]) -
-                   (double)(t->q[at] * t->scale[i] * means[1][j]);
-        }
-        bias_change[i] = (float)sum;
+        const uint64_t row = (uint64_t)i * t->k;
+        for (uint32_t j = 0; j < t->k; j++)
+            rounded[j] = t->q[row + j] * t->scale[i];
+        bias_change[i] = samples_mean_error(t->weights + row, rounded, means, t->k);
     }
     free(means[0]);
     free(means[1]);
+    free(rounded);
     return status;
 }
 

@@ -176,3 +176,12 @@ void samples_centre(struct samples *s, float *exact_mean, float *changed_mean)
     centre(s->exact, s->rows, s->k, exact_mean);
     centre(s->changed, s->rows, s->k, changed_mean);
 }
+
+float samples_mean_error(const float *exact, const float *changed, float *const means[2],
+                         uint32_t k)
+{
+    double sum = 0;
+    for (uint32_t j = 0; j < k; j++)
+        sum += (double)(exact[j] * means[0][j]) - (double)(changed[j] * means[1][j]);
+    return (float)sum;
+}

@@ -22,5 +22,9 @@ void samples_free(struct samples *samples);
 
 // Subtracts each column's mean, that of all rows; the means are handed over ([k] each).
 void samples_centre(struct samples *samples, float *exact_mean, float *changed_mean);
+// What an output of the row `changed` lacks in the mean, for its bias. Means as handed over, of the
+// exact and of the changed inputs; k columns.
+float samples_mean_error(const float *exact, const float *changed, float *const means[2],
+                         uint32_t k);
 
 #endif

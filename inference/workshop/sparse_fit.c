@@ -65,13 +65,9 @@ static void close_fit(struct fit *f)
 static void balance(const struct fit *f, const float *thinned, float *bias_change)
 {
     const uint64_t k = f->rows.k, m = f->rows.m;
-    for (uint64_t i = 0; i < m; i++) {
-        double sum = 0;
-        for (uint64_t j = 0; j < k; j++)
-            sum += (double)(f->rows.values[i * k + j] * f->means[0][j]) -
-                   (double)(thinned[i * k + j] * f->means[1][j]);
-        bias_change[i] = (float)sum;
-    }
+    for (uint64_t i = 0; i < m; i++)
+        bias_change[i] =
+            samples_mean_error(f->rows.values + i * k, thinned + i * k, f->means, f->rows.k);
 }
 
 // Half of all blocks; returns what they cost.
