@@ -119,7 +119,7 @@ static int set_reference(struct loader *l, const struct sl_sample *sample, struc
     return status < 0 ? status : sl_detector_set_reference(l->detector, &reference, error);
 }
 
-// One picture's input tensor; *out stays NULL if the part cannot be judged on it.
+// One picture's input tensor; none is added if the part cannot be judged on it.
 static int read_input(struct loader *l, const struct sl_sample *sample, struct calibration *c,
                       struct sl_error *error)
 {

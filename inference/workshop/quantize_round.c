@@ -22,9 +22,9 @@ uint32_t round_scales(const struct round_task *t)
     return (t->k + t->span - 1) / t->span;
 }
 
-static float *scale_of(const struct round_task *t, float *scales, uint32_t i, uint32_t j)
+static uint64_t scale_at(const struct round_task *t, uint32_t i, uint32_t j)
 {
-    return &scales[(uint64_t)i * round_scales(t) + j / t->span];
+    return (uint64_t)i * round_scales(t) + j / t->span;
 }
 
 // The scale of some weights: with `weight` (or NULL for the same everywhere) the one with the least
@@ -120,7 +120,7 @@ static int compensate(struct round_task *t, struct sl_error *error)
             row[j] = t->target[(uint64_t)i * k + order[j].at];
         for (uint32_t j = 0; j < k; j++) {
             const float *u = factor + (uint64_t)j * k;
-            const float scale = *scale_of(t, t->scale, i, order[j].at);
+            const float scale = t->scale[scale_at(t, i, order[j].at)];
             const float q = level(row[j], scale, t->levels);
             const float e = (row[j] - q * scale) / u[j];
             t->q[(uint64_t)i * k + order[j].at] = q;
@@ -135,9 +135,10 @@ static int compensate(struct round_task *t, struct sl_error *error)
     return status;
 }
 
-// The mean squared error of the group's results on rows from `first` on, for given whole numbers.
-static int result_error(const struct round_task *t, const float *q, float *scale, uint32_t first,
-                        double *out, struct sl_error *error)
+// The sum of the squared errors of the group's results on rows from `first` on, for given whole
+// numbers.
+static int result_error(const struct round_task *t, const float *q, const float *scale,
+                        uint32_t first, double *out, struct sl_error *error)
 {
     const uint32_t rows = t->samples.rows - first, k = t->k, m = t->m;
     float *w = malloc((uint64_t)m * k * sizeof(*w));
@@ -146,7 +147,7 @@ static int result_error(const struct round_task *t, const float *q, float *scale
     *out = 0;
     if (w && a && b) {
         for (uint64_t i = 0; i < (uint64_t)m * k; i++)
-            w[i] = q[i] * *scale_of(t, scale, (uint32_t)(i / k), (uint32_t)(i % k));
+            w[i] = q[i] * scale[scale_at(t, (uint32_t)(i / k), (uint32_t)(i % k))];
         linear_apply(a, t->samples.exact + (uint64_t)first * k, rows, k, t->weights, m);
         linear_apply(b, t->samples.changed + (uint64_t)first * k, rows, k, w, m);
         for (uint64_t i = 0; i < (uint64_t)rows * m; i++)
@@ -164,11 +165,11 @@ void round_nearest(struct round_task *t, const float *weights, const float *diag
     for (uint32_t i = 0; i < t->m; i++) {
         const float *row = weights + (uint64_t)i * t->k;
         for (uint32_t j = 0; j < t->k; j += t->span)
-            *scale_of(t, t->scale, i, j) =
+            t->scale[scale_at(t, i, j)] =
                 find_scale(row + j, t->k - j < t->span ? t->k - j : t->span, t->levels,
                            diagonal ? diagonal + j : NULL, search);
         for (uint32_t j = 0; j < t->k; j++)
-            t->q[(uint64_t)i * t->k + j] = level(row[j], *scale_of(t, t->scale, i, j), t->levels);
+            t->q[(uint64_t)i * t->k + j] = level(row[j], t->scale[scale_at(t, i, j)], t->levels);
     }
 }
 
