@@ -1,6 +1,7 @@
 // `sightline model convert`: the same network with its float weights in fewer bytes.
 #include "inference/workshop/commands.h"
 
+#include "inference/workshop/argument.h"
 #include "inference/workshop/folder.h"
 #include "inference/workshop/int4.h"
 
@@ -38,16 +39,6 @@ static const struct argp_option rows[] = {
     {0},
 };
 
-static uint32_t number(struct argp_state *state, const char *option, const char *text,
-                       unsigned long least, unsigned long most)
-{
-    char *end;
-    const unsigned long value = strtoul(text, &end, 10);
-    if (end == text || *end || value < least || value > most)
-        argp_error(state, "%s: expected %lu to %lu, found '%s'", option, least, most, text);
-    return (uint32_t)value;
-}
-
 static int storage(struct argp_state *state, const char *text)
 {
     for (size_t i = 0; i < sizeof(storages) / sizeof(*storages); i++)
@@ -68,7 +59,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         o->pictures = text;
         return 0;
     case KEY_PICTURES:
-        o->most = number(state, "--pictures", text, LEAST_PICTURES, 4096);
+        o->most = argument_number(state, "--pictures", text, LEAST_PICTURES, 4096);
         return 0;
     case KEY_OUT:
         o->out = text;
@@ -89,6 +80,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
             argp_error(state, "expected: MODEL --weights FORM --out DIR");
         if (o->pictures && o->weights != SL_WEIGHTS_INT4)
             argp_error(state, "--calibration goes with --weights int4");
+        if (o->most && !o->pictures)
+            argp_error(state, "--pictures goes with --calibration");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -1,6 +1,7 @@
 // `sightline model prune`: a float model loses channels, and what remains makes up for them.
 #include "inference/workshop/commands.h"
 
+#include "inference/workshop/argument.h"
 #include "inference/dataset.h"
 #include "inference/workshop/folder.h"
 #include "inference/workshop/progress.h"
@@ -86,16 +87,6 @@ static double share(struct argp_state *state, const char *option, const char *te
     return value;
 }
 
-static uint32_t number(struct argp_state *state, const char *option, const char *text,
-                       unsigned long least, unsigned long most)
-{
-    char *end;
-    const unsigned long value = strtoul(text, &end, 10);
-    if (end == text || *end || value < least || value > most)
-        argp_error(state, "%s: expected %lu to %lu, found '%s'", option, least, most, text);
-    return (uint32_t)value;
-}
-
 static void check_sparse(struct argp_state *state, const struct options *o)
 {
     struct sparse_pattern pattern;
@@ -154,13 +145,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
         o->sparsity = share(state, "--sparsity", text);
         return 0;
     case KEY_GRANULE:
-        o->how.granule = number(state, "--granule", text, 1, 64);
+        o->how.granule = argument_number(state, "--granule", text, 1, 64);
         return 0;
     case KEY_PICTURES:
-        o->most = number(state, "--pictures", text, LEAST_PICTURES, 4096);
+        o->most = argument_number(state, "--pictures", text, LEAST_PICTURES, 4096);
         return 0;
     case KEY_STEPS:
-        o->how.steps = number(state, "--steps", text, 0, 1000000);
+        o->how.steps = argument_number(state, "--steps", text, 0, 1000000);
         return 0;
     case KEY_NO_REFIT:
         o->how.refit = false;

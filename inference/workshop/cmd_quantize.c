@@ -1,6 +1,7 @@
 // `sightline model quantize`: a float model becomes one in 8 bits.
 #include "inference/workshop/commands.h"
 
+#include "inference/workshop/argument.h"
 #include "inference/workshop/folder.h"
 #include "inference/workshop/progress.h"
 #include "inference/workshop/quantize.h"
@@ -45,7 +46,6 @@ static const struct argp_option rows[] = {
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct options *o = state->input;
-    char *end;
     switch (key) {
     case 'c':
         o->pictures = text;
@@ -62,13 +62,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_CONTRACT:
         o->contract = text;
         return 0;
-    case KEY_PICTURES: {
-        const unsigned long count = strtoul(text, &end, 10);
-        if (end == text || *end || count < LEAST_PICTURES || count > 4096)
-            argp_error(state, "--pictures: expected %d to 4096, found '%s'", LEAST_PICTURES, text);
-        o->most = (uint32_t)count;
+    case KEY_PICTURES:
+        o->most = argument_number(state, "--pictures", text, LEAST_PICTURES, 4096);
         return 0;
-    }
     case KEY_METHOD:
         if (strcmp(text, "best") != 0 && strcmp(text, "minmax") != 0)
             argp_error(state, "--method: expected best or minmax, found '%s'", text);

@@ -82,6 +82,7 @@ def refuses(folder):
     refused(2, "found 'int3'", out, MODEL, "--weights", "int3")
     refused(2, "expected: MODEL", out, MODEL)
     refused(2, "goes with --weights int4", out, MODEL, "--weights", "fp16", "--calibration", folder)
+    refused(2, "--pictures goes with --calibration", out, MODEL, "--weights", "int4", "--pictures", 16)
     refused(1, "no pictures", out, MODEL, "--weights", "int4", "--calibration", MODEL)
     refused(1, "No such file", out, folder / "nowhere", "--weights", "fp16")
     broken = folder / "broken.onnx"
