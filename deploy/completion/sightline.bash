@@ -5,7 +5,7 @@ _sightline_options() {
     local whole=()
     [[ $2 == bench && " ${COMP_WORDS[*]} " =~ " "(--pipeline|--ledger)" " ]] && whole=("${BASH_REMATCH[1]}")
     [[ $2 =~ ^(accel|bundle|model|slot)$ && $COMP_CWORD -gt 2 ]] && whole=("${COMP_WORDS[2]}")
-    "$1" "$2" "${whole[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*=?' | sort -u
+    "$1" "$2" "${whole[@]}" --help 2>/dev/null | sed -nE 's/^ {2,8}(-[^ ]+, )?(--[a-z][a-z0-9-]*=?).*/\2/p' | sort -u
 }
 
 _sightline() {
