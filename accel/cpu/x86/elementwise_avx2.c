@@ -286,6 +286,11 @@ void cpu_lookup_avx2(const uint8_t table[256], const uint8_t *x, uint8_t *y, int
 void cpu_max_q8_avx2(const uint8_t *x, uint8_t *y, int64_t count, uint32_t is_signed)
 {
     int64_t i = 0;
+    for (; count - i >= 32; i += 32) {
+        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)(x + i));
+        __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(y + i));
+        store_256(y + i, is_signed ? _mm256_max_epi8(a, b) : _mm256_max_epu8(a, b));
+    }
     for (; count - i >= 16; i += 16) {
         __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(x + i));
         __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(y + i));
