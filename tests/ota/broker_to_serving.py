@@ -82,6 +82,13 @@ def alarms(build, factory, broker, world):
     heard.kill()
 
 
+def announces(broker, world):
+    """The camera names the commands that need an agent."""
+    heard = world.start("mosquitto_sub", *broker.login("viewer"), "-t", "sightline/cam1/info", log="info")
+    world.until(lambda: '"update"' in world.log("info") and '"rollback"' in world.log("info"), "info names update and rollback")
+    heard.kill()
+
+
 def run(build, factory, broker):
     first = factory.bundle("first.slb", "1.1")
     new = factory.bundle("new.slb", "1.2")
@@ -92,6 +99,7 @@ def run(build, factory, broker):
     with World(build, factory, first, **settings) as world:
         world.camera(name="cam1", broker=settings["broker"])
         world.agent()
+        announces(broker, world)
         seeder = seed(build, broker, forged)
         try:
             world.until(lambda: "refused" in world.log(), "the forged bundle is refused")
