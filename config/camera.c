@@ -447,8 +447,8 @@ static int finish_recipe(struct check *check, uint32_t i, struct sl_config_camer
     char rest[48];
     snprintf(rest, sizeof(rest), "recipes[%u].name", r - 1);
     if (name_is_taken(camera, r)) {
-        return fail(check, camera_key(i, rest).text,
-                    "expected a name of its own, found '%s' again", recipe->name);
+        return fail(check, camera_key(i, rest).text, "expected a name of its own, found '%s' again",
+                    recipe->name);
     }
     snprintf(rest, sizeof(rest), "recipes[%u].model", r - 1);
     int status = check_path(check, camera_key(i, rest).text, &recipe->model, S_IFDIR);

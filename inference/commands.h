@@ -5,7 +5,7 @@
 
 int sl_command_accel(int argc, char **argv);
 int sl_command_eval(int argc, char **argv);
-int sl_command_model(int argc, char **argv); // in the program `sightline-model`
+int sl_command_model(int argc, char **argv);       // in the program `sightline-model`
 int sl_command_bench_model(int argc, char **argv); // `sightline bench --model`
 
 #endif

@@ -162,8 +162,10 @@ static bool read_tensor(struct otad *o)
     const char *text = o->settings->tensor;
     if (!text || sl_tensor_parse(text, &o->tensor))
         return true;
-    fprintf(stderr, "sightline-otad: tensor: expected TYPE:LAYOUT:DIMS as "
-                    "float32:nchw:1x2x640x640, found '%s'\n", text);
+    fprintf(stderr,
+            "sightline-otad: tensor: expected TYPE:LAYOUT:DIMS as "
+            "float32:nchw:1x2x640x640, found '%s'\n",
+            text);
     return false;
 }
 

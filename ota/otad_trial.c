@@ -319,8 +319,7 @@ int otad_ask(struct otad *o, const char *what)
     if (!strcmp(what, "update")) {
         memset(o->withdrawn, 0, sizeof(o->withdrawn));
         o->n_refused = 0;
-        o->asked =
-            o->agent.state.phase == SL_PHASE_FETCH || o->agent.state.phase == SL_PHASE_ARMED;
+        o->asked = o->agent.state.phase == SL_PHASE_FETCH || o->agent.state.phase == SL_PHASE_ARMED;
         memcpy(o->asked_id, o->agent.state.pending_id, sizeof(o->asked_id));
         otad_say(o, o->asked ? "an operator asks for the update"
                              : "an operator asks to look for updates again");

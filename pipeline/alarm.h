@@ -23,8 +23,8 @@ struct sl_alarms { // all zero: nothing is raised
 // could not be told now, and will be the next time.
 typedef gboolean (*sl_alarm_tell)(void *ctx, const gchar *camera, const gchar *json);
 
-// Why the update agent's state (mqtt/schema/model-state.json) is an alarm; NULL: it is none. Free with
-// g_free.
+// Why the update agent's state (mqtt/schema/model-state.json) is an alarm; NULL: it is none. Free
+// with g_free.
 gchar *sl_alarm_of_model_state(const char *json);
 
 // What is the case now: a text for each kind that is, else NULL.

@@ -55,8 +55,8 @@ static void compare_truth(const SightlinePartMeta *part, const struct sl_detect_
     frame->truth_defects = -1;
     if (!part || part->n_truth < 0)
         return;
-    sl_match(result->detections, result->count, part->truth,
-             (guint)part->n_truth, SL_HIT_OVERLAP, &hits, &false_alarms);
+    sl_match(result->detections, result->count, part->truth, (guint)part->n_truth, SL_HIT_OVERLAP,
+             &hits, &false_alarms);
     frame->truth_defects = part->n_truth;
     frame->truth_found = (int32_t)hits;
     frame->truth_false = (int32_t)false_alarms;

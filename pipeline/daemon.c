@@ -141,9 +141,8 @@ static void apply_thresholds(struct sl_daemon *daemon, struct sl_camera *camera)
     const guint n = sl_camera_get_thresholds(camera, list);
     for (guint i = 0; i < n; i++) {
         const gdouble configured = (gdouble)list[i].configured;
-        const gdouble value = sl_changes_threshold(daemon->changes, config->name,
-                                                   config->part.recipe, list[i].class_name,
-                                                   configured);
+        const gdouble value = sl_changes_threshold(
+            daemon->changes, config->name, config->part.recipe, list[i].class_name, configured);
         gfloat before;
         if (value != configured)
             sl_camera_set_threshold(camera, list[i].class_name, (gfloat)value, &before);
@@ -152,8 +151,8 @@ static void apply_thresholds(struct sl_daemon *daemon, struct sl_camera *camera)
 
 struct sl_camera *daemon_make_camera(struct sl_daemon *daemon,
                                      const struct sl_config_camera *config,
-                                     const struct sl_config_evidence *evidence,
-                                     const gchar *recipe, GError **error)
+                                     const struct sl_config_evidence *evidence, const gchar *recipe,
+                                     GError **error)
 {
     const struct sl_camera_events events = {on_verdict, on_picture, daemon};
     struct sl_config_camera wanted;
@@ -431,8 +430,7 @@ static void raise_alarms(struct sl_daemon *daemon, const gchar *camera,
     g_mutex_unlock(&daemon->lock);
     const gchar *const now[SL_ALARM_COUNT] = {
         [SL_ALARM_CAMERA_LOST] = s->state == SL_CAMERA_LOST ? s->error : NULL,
-        [SL_ALARM_ACCELERATOR] =
-            s->accelerator_known ? unless_empty(s->accelerator.reason) : NULL,
+        [SL_ALARM_ACCELERATOR] = s->accelerator_known ? unless_empty(s->accelerator.reason) : NULL,
         [SL_ALARM_LEDGER] = unless_empty(broker->ledger_problem),
         [SL_ALARM_VERDICTS_LOST] = broker->dropped ? "verdicts were dropped unsent" : NULL,
         [SL_ALARM_DISK_LOW] = storage->low ? "the ledger's disk is nearly full" : NULL,

@@ -28,9 +28,9 @@ struct sl_daemon {
     // Taken by commands for as long as they use a camera, and by who changes cameras, publisher or
     // reload_problem, which is the main thread alone. Before every other lock.
     GMutex change;
-    GMutex lock; // guards what follows
+    GMutex lock;          // guards what follows
     gchar *model_problem; // by the update agent; NULL: none
-    GQueue recipes; // struct daemon_recipe, asked for
+    GQueue recipes;       // struct daemon_recipe, asked for
     struct sl_summary summary;
     guint64 limit;
 };
@@ -46,8 +46,8 @@ gchar *daemon_health_of(struct sl_daemon *daemon, struct sl_camera *camera);
 // one that is chosen); not started.
 struct sl_camera *daemon_make_camera(struct sl_daemon *daemon,
                                      const struct sl_config_camera *config,
-                                     const struct sl_config_evidence *evidence,
-                                     const gchar *recipe, GError **error);
+                                     const struct sl_config_evidence *evidence, const gchar *recipe,
+                                     GError **error);
 // From here on commands meet the made cameras, which start when the old ones have let go of their
 // devices. Frees the old, takes over the made.
 void daemon_replace_cameras(struct sl_daemon *daemon, GPtrArray *old, GPtrArray *made);
@@ -61,8 +61,8 @@ void daemon_forget_recipes(struct sl_daemon *daemon);
 int daemon_command_recipe(void *daemon, const char *camera, const cJSON *arguments, cJSON **data,
                           char *message, size_t size);
 // daemon_threshold.c
-int daemon_command_threshold(void *daemon, const char *camera, const cJSON *arguments,
-                             cJSON **data, char *message, size_t size);
+int daemon_command_threshold(void *daemon, const char *camera, const cJSON *arguments, cJSON **data,
+                             char *message, size_t size);
 
 // Models that the update agent brings: daemon_update.c. Attach and detach on the main thread.
 struct sl_update *daemon_update(struct sl_daemon *daemon); // any thread

@@ -1,4 +1,5 @@
-// Model updates in the daemon: what the agent says goes to the broker, and commands go to the agent.
+// Model updates in the daemon: what the agent says goes to the broker, and commands go to the
+// agent.
 #include "pipeline/daemon_inside.h"
 
 #include <errno.h>

@@ -37,11 +37,11 @@ struct sl_update {
     GThread *thread;
     int listener, wake, agent; // agent -1: not connected
     _Atomic gint64 last_part_us;
-    GMutex lock;               // guards what follows, and sending to the agent
+    GMutex lock; // guards what follows, and sending to the agent
     gboolean stopping;
     GArray *cameras; // struct camera
     struct bundle serving, trying;
-    gboolean told; // that the trial has had its frames
+    gboolean told;  // that the trial has had its frames
     guint32 idle_s; // the agent waits until no part has come for so long; 0: it does not
     struct sl_control_message in, out; // large
 };
@@ -98,9 +98,9 @@ static int load(const struct bundle *bundle, struct camera *camera, struct sl_se
 {
     struct sl_model_source *source = NULL;
     const int status = sl_model_source_memory(bundle->fd, &bundle->message, &source, error);
-    return status < 0 ? status
-                      : sl_served_new(source, sightline_detect_get_settings(camera->detect), out,
-                                      error);
+    return status < 0
+               ? status
+               : sl_served_new(source, sightline_detect_get_settings(camera->detect), out, error);
 }
 
 // Lets a bundle serve in one camera, for good.

@@ -36,7 +36,7 @@ struct cpu_epilogue {
     float low, high;
     int32_t zero;
     uint32_t to_real, to_sums, y_signed;
-    uint32_t shrinks; // every multiplier is below 1: no product is too large for an int32
+    uint32_t shrinks;          // every multiplier is below 1: no product is too large for an int32
     const struct cpu_add *add; // NULL: none
     const uint8_t *residual;
     size_t residual_step; // bytes
