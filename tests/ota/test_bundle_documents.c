@@ -687,8 +687,8 @@ static void tensors_as_text(void **unused)
 {
     (void)unused;
     static const char *const good[] = {"float32:nchw:1x2x640x640", "int8:nhwc:4294967295",
-                                       "uint8:nchw:4294967295x4294967295x4294967295x4294967295x"
-                                       "4294967295x4294967295"};
+                                       ("uint8:nchw:4294967295x4294967295x4294967295x4294967295x"
+                                        "4294967295x4294967295")};
     static const char *const bad[] = {"",
                                       "float32",
                                       "float32:nchw",
