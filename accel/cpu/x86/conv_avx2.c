@@ -152,19 +152,4 @@ INLINE void gather_taps(const struct cpu_taps *job, const uint32_t count)
         }
 }
 
-void cpu_taps_avx2(const struct cpu_taps *job)
-{
-    switch (job->count) { // sizes that the compiler knows
-    case 1:
-        gather_taps(job, 1);
-        break;
-    case 2:
-        gather_taps(job, 2);
-        break;
-    case 3:
-        gather_taps(job, 3);
-        break;
-    default:
-        gather_taps(job, CPU_TAPS);
-    }
-}
+DEFINE_TAPS(cpu_taps_avx2, gather_taps)
