@@ -67,6 +67,8 @@ static int64_t compute_block(const struct conv *conv, const struct band *band, i
     struct cpu_conv_row row = {.segments = weights->segments,
                                .n_segments = weights->n_segments,
                                .step = conv->pixel_step,
+                               .taps = (uint32_t)conv->kernel[1],
+                               .tap_step = conv->x_step,
                                .pixels = conv->out[1],
                                .weights = weights->weights,
                                .next_weights = weights->pairs ? weights[1].weights : NULL,

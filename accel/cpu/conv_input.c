@@ -9,22 +9,13 @@ static size_t tag_bytes(const struct conv *conv)
     return ((size_t)conv->ring * sizeof(int64_t) + 63) & ~(size_t)63;
 }
 
-// Where a row of x is padded before its taps are gathered, or centred before it is folded: two rows
-// of the latter.
+// Where two rows of x are centred before they are folded.
 static size_t spare_bytes(const struct conv *conv)
 {
     size_t bytes = 0;
-    if (conv->kind == CONV_DEPTHWISE_DOT)
-        bytes = (size_t)(conv->columns * conv->depth);
-    else if (conv->fold > 1)
+    if (conv->fold > 1)
         bytes = (size_t)(conv->in[1] * conv->channels / 2) * sizeof(int16_t);
     return (bytes + ROW_SLACK + 63) & ~(size_t)63;
-}
-
-// Bytes of a value in a padded row.
-static size_t value_bytes(const struct conv *conv)
-{
-    return conv->kind == CONV_DEPTHWISE_DOT ? 1 : conv_formats[conv->kind].x_element;
 }
 
 size_t conv_input_bytes(const struct conv *conv)
@@ -43,7 +34,7 @@ static void fill_padding(const struct conv *conv, unsigned char *y, size_t bytes
 static void convert(const struct conv *conv, const unsigned char *x, unsigned char *y,
                     int64_t count)
 {
-    if (value_bytes(conv) == sizeof(int16_t))
+    if (conv_formats[conv->kind].x_element == sizeof(int16_t))
         conv->kernels->widen(x, (int16_t *)(void *)y, count, conv->x_zero, conv->x_dtype == SL_I8);
     else if (conv_is_real(conv->kind))
         memcpy(y, x, (size_t)count * sizeof(float));
@@ -59,7 +50,7 @@ static void prepare_nhwc(const struct conv_input *input, int64_t row, int64_t fi
 {
     const struct conv *conv = input->conv;
     size_t element = sl_dtype_size(conv->x_dtype);
-    size_t y_step = (size_t)conv->depth * value_bytes(conv);
+    size_t y_step = (size_t)conv->depth * conv_formats[conv->kind].x_element;
     const unsigned char *x =
         input->x + (size_t)((row * conv->in[1] + first) * conv->padded) * element;
     if (conv->depth == conv->padded) {
@@ -101,7 +92,7 @@ static void prepare_plain(const struct conv_input *input, int64_t row, int64_t f
     if (conv_is_real(conv->kind))
         interleave_f32(conv, (const float *)(const void *)input->x + at, plane, (float *)(void *)y,
                        count);
-    else if (value_bytes(conv) == sizeof(int16_t))
+    else if (conv_formats[conv->kind].x_element == sizeof(int16_t))
         interleave_s16(conv, input->x + at, plane, (int16_t *)(void *)y, count);
     else
         conv->kernels->interleave(input->x + at, plane, conv->channels, y, conv->depth, count,
@@ -166,7 +157,7 @@ static void prepare_folded(const struct conv_input *input, int64_t row, unsigned
 static void pad(const struct conv_input *input, int64_t row, unsigned char *y)
 {
     const struct conv *conv = input->conv;
-    size_t pixel = (size_t)conv->depth * value_bytes(conv);
+    size_t pixel = (size_t)conv->depth * conv_formats[conv->kind].x_element;
     int64_t left = conv->pad[1] < conv->columns ? conv->pad[1] : conv->columns;
     int64_t count = conv->columns - left < conv->in[1] ? conv->columns - left : conv->in[1];
     if (conv->fold > 1 && conv_reads_bytes(conv->kind))
@@ -182,33 +173,6 @@ static void pad(const struct conv_input *input, int64_t row, unsigned char *y)
                  (size_t)(conv->columns - left - count) * pixel);
 }
 
-// Up to four taps of each output pixel side by side, the run of the first four before the next.
-static void gather_taps(const struct conv *conv, const unsigned char *x, unsigned char *y)
-{
-    size_t tap = (size_t)(conv->dilation[1] * conv->depth);
-    struct cpu_taps job = {.step = (size_t)(conv->stride[1] * conv->depth),
-                           .pixels = conv->out[1],
-                           .depth = conv->depth};
-    for (int64_t kx = 0; kx < conv->kernel[1]; kx += job.count) {
-        int64_t left = conv->kernel[1] - kx;
-        job.count = left < CPU_TAPS ? (uint32_t)left : CPU_TAPS;
-        for (uint32_t i = 0; i < job.count; i++)
-            job.x[i] = x + ((size_t)kx + i) * tap;
-        job.y = y + (size_t)(kx / CPU_TAPS) * conv->run_step;
-        conv->kernels->taps(&job);
-    }
-}
-
-static void prepare(const struct conv_input *input, int64_t row, unsigned char *y)
-{
-    if (input->conv->kind != CONV_DEPTHWISE_DOT) {
-        pad(input, row, y);
-        return;
-    }
-    pad(input, row, input->spare);
-    gather_taps(input->conv, input->spare, y);
-}
-
 const unsigned char *conv_input_row(const struct conv_input *input, int64_t row)
 {
     const struct conv *conv = input->conv;
@@ -219,7 +183,7 @@ const unsigned char *conv_input_row(const struct conv_input *input, int64_t row)
     int64_t place = row % conv->ring;
     unsigned char *y = input->ring + (size_t)place * conv->row_bytes;
     if (input->tags[place] != row) {
-        prepare(input, row, y);
+        pad(input, row, y);
         input->tags[place] = row;
     }
     return y;

@@ -44,13 +44,15 @@ static enum conv_kind bytes_kind(enum cpu_int8 int8)
     }
 }
 
-static enum conv_kind depthwise_kind(enum conv_kind dense)
+static enum conv_kind depthwise_kind(enum conv_kind dense, const struct sl_conv_attrs *attrs)
 {
+    bool rows = (attrs->kernel[1] == 3 || attrs->kernel[1] == 5 || attrs->kernel[1] == 7) &&
+                attrs->dilation[1] == 1 && attrs->stride[1] <= 2;
     switch (dense) {
     case CONV_F32:
         return CONV_DEPTHWISE_F32;
     case CONV_DOT:
-        return CONV_DEPTHWISE_DOT;
+        return rows ? CONV_DEPTHWISE_DOT : CONV_DEPTHWISE;
     default:
         return CONV_DEPTHWISE;
     }
@@ -149,7 +151,7 @@ bool conv_choose(const struct cpu_compiler *c, const struct sl_node *node, struc
     if (!cpu_conv_kind(c, node, 0, &conv->kind))
         return false;
     if (is_depthwise(node, x, y))
-        conv->kind = depthwise_kind(conv->kind);
+        conv->kind = depthwise_kind(conv->kind, &node->attrs.conv);
     conv->fold = suits_folding(c, node) ? 2 : 1;
     if (conv->kind == CONV_S16 && c->kernels->int8 == CPU_INT8_WINOGRAD &&
         suits_winograd(c, node, conv->fold))

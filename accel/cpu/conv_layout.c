@@ -6,7 +6,7 @@ const struct conv_format conv_formats[CONV_KINDS] = {
     [CONV_S16] = {2, 2, 2, 4},           [CONV_DOT] = {4, 1, 1, 4},
     [CONV_SDOT] = {4, 1, 1, 4},          [CONV_MATRIX] = {8, 1, 1, 2},
     [CONV_F32] = {1, 4, 4, 0},           [CONV_DEPTHWISE] = {1, 2, 2, 1},
-    [CONV_DEPTHWISE_DOT] = {4, 4, 1, 1}, [CONV_DEPTHWISE_F32] = {1, 4, 4, 0},
+    [CONV_DEPTHWISE_DOT] = {4, 1, 1, 1}, [CONV_DEPTHWISE_F32] = {1, 4, 4, 0},
     [CONV_WINOGRAD] = {2, 2, 2, 2},
 };
 
@@ -32,9 +32,7 @@ static int64_t choose_band(const struct conv *conv, int64_t reach)
 
 size_t conv_row_bytes(const struct conv *conv)
 {
-    bool taps = conv->kind == CONV_DEPTHWISE_DOT;
-    int64_t pixels = taps ? conv->row_runs * conv->out[1] : conv->columns;
-    size_t bytes = (size_t)(pixels * conv->depth) * conv_formats[conv->kind].x_element;
+    size_t bytes = (size_t)(conv->columns * conv->depth) * conv_formats[conv->kind].x_element;
     return (bytes + ROW_SLACK + 63) & ~(size_t)63;
 }
 
@@ -65,11 +63,11 @@ bool conv_layout(struct conv *conv)
     // A single tap takes the pixel as it stands in NHWC: what lies behind the channels meets zeros.
     bool pixel = conv->kernel[0] == 1 && conv->kernel[1] == 1 && !conv_is_real(conv->kind);
     conv->depth = depthwise || pixel ? conv->padded : conv->depth;
-    bool taps = conv->kind == CONV_DEPTHWISE_DOT; // a granule has four taps of a channel
-    conv->row_runs = taps ? round_up(conv->kernel[1], granule) / granule : conv->kernel[1];
-    conv->row_runs = conv->merged ? 1 : conv->row_runs;
+    bool taps = conv->kind == CONV_DEPTHWISE_DOT; // granules have four taps of a channel
+    conv->row_runs = conv->merged || taps ? 1 : conv->kernel[1];
     int64_t runs = conv->kernel[0] * conv->row_runs;
     int64_t values = depthwise ? 1 : conv->depth * (conv->merged ? conv->kernel[1] : 1);
+    values = taps ? conv->kernel[1] : values;
     conv->columns =
         (conv->out[1] - 1) * conv->stride[1] + (conv->kernel[1] - 1) * conv->dilation[1] + 1;
     int64_t reach = (conv->kernel[0] - 1) * conv->dilation[0] + 1;
@@ -81,10 +79,11 @@ bool conv_layout(struct conv *conv)
     uint32_t whole = conv->kind == CONV_DOT ? conv->kernels->dot_whole : 1;
     conv->unit = format->unit < whole && format->unit ? whole : format->unit;
     conv->run_length = (uint32_t)(round_up(values, granule * whole) / granule);
+    conv->unit = taps ? conv->run_length : conv->unit;
     conv->row_bytes = conv_row_bytes(conv);
     conv->x_step = (size_t)conv->depth * format->x_element;
-    conv->pixel_step = (size_t)(taps ? 1 : conv->stride[1]) * conv->x_step;
-    conv->run_step = (size_t)(taps ? conv->out[1] : conv->dilation[1]) * conv->x_step;
+    conv->pixel_step = (size_t)conv->stride[1] * conv->x_step;
+    conv->run_step = (size_t)conv->dilation[1] * conv->x_step;
     conv->blocks = round_up(conv->out_channels, CPU_BLOCK) / CPU_BLOCK;
     conv->out_padded = conv->blocks * CPU_BLOCK;
     if (conv->y_step == 0) { // dense

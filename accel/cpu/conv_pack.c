@@ -19,10 +19,10 @@ static size_t packed_index(const struct conv *conv, int64_t o, int64_t c, int64_
 {
     int64_t granule = conv_formats[conv->kind].granule;
     bool taps = conv->kind == CONV_DEPTHWISE_DOT;
-    int64_t run = ky * conv->row_runs + (conv->merged ? 0 : taps ? kx / granule : kx);
+    int64_t run = ky * conv->row_runs + (conv->merged || taps ? 0 : kx);
     int64_t value = conv->merged ? kx * conv->depth + c : c;
     if (conv_is_depthwise(conv->kind))
-        value = taps ? kx % granule : 0;
+        value = taps ? cpu_tap_place((uint32_t)conv->kernel[1], (uint32_t)kx) : 0;
     int64_t at = run * conv->run_length + value / granule;
     return (size_t)((at * CPU_BLOCK + o % CPU_BLOCK) * granule + value % granule);
 }
@@ -138,7 +138,7 @@ static uint64_t own_granules(const struct conv *conv)
 {
     int64_t granule = conv_formats[conv->kind].granule, values = conv->channels;
     if (conv_is_depthwise(conv->kind))
-        values = 1;
+        values = conv->kind == CONV_DEPTHWISE_DOT ? conv->kernel[1] : 1;
     else if (conv->merged)
         values *= conv->kernel[1];
     return conv->n_runs * (uint64_t)((values + granule - 1) / granule);

@@ -57,7 +57,9 @@ struct cpu_conv_row {
     const void *const *runs;
     const struct cpu_segment *segments;
     uint32_t n_segments;
-    size_t step; // bytes
+    size_t step;     // bytes
+    uint32_t taps;   // for depthwise_dot
+    size_t tap_step; // bytes, for depthwise_dot
     int64_t pixels;
     const void *weights;
     const void *next_weights; // of the next block, for conv_dot_pair
@@ -127,20 +129,23 @@ typedef void cpu_binary_f32_fn(enum cpu_binary kind, const float *a, const float
 // depthwise_f32: the same with float32 values and weights.
 typedef cpu_conv_s16_fn cpu_depthwise_s16_fn, cpu_depthwise_f32_fn;
 
-// The same with granules of four taps of a channel: input [CPU_BLOCK][4] uint8 at runs[s.run] +
-// p * step, weights [segment][CPU_BLOCK][4] int8.
+// The same with bytes and whole rows of taps: segment s is the row of `taps` pixels that begins at
+// runs[s.run] + p * step, tap_step bytes from one to the next, of uint8. `step` is one or two times
+// tap_step, and `taps` 3, 5 or 7. Weights are [segment][granule][CPU_BLOCK][4] int8, where
+// cpu_tap_place says which tap stands where and the others are 0.
 typedef cpu_conv_s16_fn cpu_depthwise_dot_fn;
-// Makes them: y[(p * depth + c) * 4 + k] = x[k][p * step + c], and 0 for k from count on. `depth`
-// is a multiple of CPU_BLOCK.
-#define CPU_TAPS 4
-struct cpu_taps {
-    const uint8_t *x[CPU_TAPS];
-    uint32_t count; // 1 to 4
-    size_t step;    // bytes from pixel to pixel of x
-    int64_t pixels, depth;
-    uint8_t *y;
-};
-typedef void cpu_taps_fn(const struct cpu_taps *job);
+#define CPU_TAPS 4 // in a granule
+static inline uint32_t cpu_tap_granules(uint32_t taps)
+{
+    return taps > CPU_TAPS ? 2 : 1;
+}
+// Of tap k: granule times CPU_TAPS plus the place in it. The last tap is the last one of the last
+// granule.
+static inline uint32_t cpu_tap_place(uint32_t taps, uint32_t k)
+{
+    uint32_t places = cpu_tap_granules(taps) * CPU_TAPS;
+    return taps > CPU_TAPS && k < CPU_TAPS ? k : k + places - taps;
+}
 
 // 3 x 3 convolutions by Winograd's method, in integers: a tile of 4 x 4 outputs is
 // A^T [ (G g G^T) * (B^T d B) ] A, the products summed over the input channels. Lavin and Gray,
@@ -244,7 +249,6 @@ struct cpu_kernels {
     cpu_rescale_q8_fn *rescale_q8;
     cpu_depthwise_s16_fn *depthwise_s16;
     cpu_depthwise_dot_fn *depthwise_dot;
-    cpu_taps_fn *taps;
     cpu_winograd_input_fn *winograd_input;
     cpu_winograd_output_fn *winograd_output;
     cpu_gather_fn *gather;

@@ -91,29 +91,24 @@ void cpu_depthwise_s16_c(const struct cpu_conv_row *row)
 
 void cpu_depthwise_dot_c(const struct cpu_conv_row *row)
 {
+    const uint32_t granules = cpu_tap_granules(row->taps);
     for (int64_t p = 0; p < row->pixels; p++) {
         int32_t sums[CPU_BLOCK];
         const int8_t *w = row->weights;
         for (int o = 0; o < CPU_BLOCK; o++)
             sums[o] = row->epilogue->bias[o];
-        for (uint32_t i = 0; i < row->n_segments; i++, w += CPU_TAPS * CPU_BLOCK) {
+        for (uint32_t i = 0; i < row->n_segments; i++, w += granules * CPU_TAPS * CPU_BLOCK) {
             const uint8_t *x = input(row, &row->segments[i], 0, p);
-            for (int k = 0; k < CPU_TAPS * CPU_BLOCK; k++) {
-                int32_t *sum = &sums[k / CPU_TAPS];
-                *sum = (int32_t)((uint32_t)*sum + (uint32_t)(x[k] * w[k]));
-            }
+            for (uint32_t k = 0; k < row->taps; k++, x += row->tap_step)
+                for (uint32_t o = 0; o < CPU_BLOCK; o++) {
+                    const uint32_t at = cpu_tap_place(row->taps, k);
+                    const uint32_t granule = at / CPU_TAPS * CPU_BLOCK + o;
+                    const int32_t product = x[o] * w[granule * CPU_TAPS + at % CPU_TAPS];
+                    sums[o] = (int32_t)((uint32_t)sums[o] + (uint32_t)product);
+                }
         }
         cpu_store_sums_c(row, p, sums);
     }
-}
-
-void cpu_taps_c(const struct cpu_taps *job)
-{
-    uint8_t *y = job->y;
-    for (int64_t p = 0; p < job->pixels; p++)
-        for (int64_t c = 0; c < job->depth; c++)
-            for (uint32_t k = 0; k < CPU_TAPS; k++)
-                *y++ = k < job->count ? job->x[k][(size_t)p * job->step + (size_t)c] : 0;
 }
 
 // `is_signed`: the input is int8.

@@ -4,7 +4,6 @@
 #define cpu_conv_dot_avx512vnni      cpu_conv_dot_avx512vnni_simde
 #define cpu_conv_dot_pair_avx512vnni cpu_conv_dot_pair_avx512vnni_simde
 #define cpu_depthwise_dot_avx512vnni cpu_depthwise_dot_avx512vnni_simde
-#define cpu_taps_avx512vnni          cpu_taps_avx512vnni_simde
 #define cpu_conv_s16_avx512vnni      cpu_conv_s16_avx512vnni_simde
 #define cpu_conv_f32_avx512vnni      cpu_conv_f32_avx512vnni_simde
 #define cpu_quantize_avx512vnni      cpu_quantize_avx512vnni_simde

@@ -56,7 +56,6 @@ cpu_conv_dot_pair_fn cpu_conv_dot_pair_avx512vnni_simde;
 cpu_conv_s16_fn cpu_conv_s16_avx512vnni_simde;
 cpu_conv_f32_fn cpu_conv_f32_avx512vnni_simde;
 cpu_quantize_fn cpu_quantize_avx512vnni_simde;
-cpu_taps_fn cpu_taps_avx512vnni_simde;
 
 static void check_conv_dot_tiles(struct round *round, struct guard *guard)
 {
@@ -88,8 +87,6 @@ static const struct kernel kernels[] = {
      (kernel_fn *)cpu_conv_s16_avx512vnni_simde, check_conv_s16, 1},
     {"quantize", "cpu_quantize_avx512vnni (SIMDe)", CPU_AVX2,
      (kernel_fn *)cpu_quantize_avx512vnni_simde, check_quantize, 1},
-    {"taps", "cpu_taps_avx512vnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_taps_avx512vnni_simde,
-     check_taps, 1},
     {"conv_dot", "cpu_conv_dot_amx (model)", CPU_AVX2, (kernel_fn *)cpu_conv_dot_amx_model,
      check_conv_dot_tiles, CPU_AMX_TILE},
 #endif

@@ -219,38 +219,46 @@ void check_depthwise_s16(struct round *round, struct guard *guard)
     run_conv(round, guard, &c);
 }
 
+// Weights of rows of taps: what belongs to none is zero.
+static void *random_taps(struct round *round, struct guard *guard, uint32_t rows, uint32_t taps)
+{
+    const uint32_t granules = cpu_tap_granules(taps);
+    const size_t bytes = (size_t)rows * granules * CPU_TAPS * CPU_BLOCK;
+    unsigned char *weights = random_bytes(round, guard, bytes);
+    bool used[2 * CPU_TAPS] = {false};
+    for (uint32_t k = 0; k < taps; k++)
+        used[cpu_tap_place(taps, k)] = true;
+    for (size_t i = 0; i < bytes; i++) {
+        const size_t granule = i / (CPU_TAPS * CPU_BLOCK) % granules;
+        if (!used[granule * CPU_TAPS + i % CPU_TAPS])
+            weights[i] = 0;
+    }
+    return weights;
+}
+
 void check_depthwise_dot(struct round *round, struct guard *guard)
 {
     struct conv_case c;
-    uint32_t n_runs = (uint32_t)size(round, 14, 3);
+    const uint32_t taps = 3 + 2 * (uint32_t)(round->bench ? 0 : random_in(round->random, 0, 2));
+    const uint32_t stride = round->bench ? 1 : (uint32_t)random_in(round->random, 1, 2);
+    uint32_t n_runs = (uint32_t)size(round, taps, taps);
     int64_t pixels = size(round, 40, 80);
-    size_t granule = CPU_TAPS * CPU_BLOCK, step = granule * (size_t)size(round, 3, 2);
+    size_t tap_step = CPU_BLOCK * (size_t)size(round, 3, 2);
+    size_t bytes = ((size_t)(pixels - 1) * stride + taps - 1) * tap_step + CPU_BLOCK;
     make_epilogue(round, guard, &c.epilogue, CPU_BLOCK);
     c.epilogue.to_sums = random_in(round->random, 0, 4) == 0;
     for (uint32_t r = 0; r < n_runs; r++)
-        c.runs[r] = random_bytes(round, guard, (size_t)(pixels - 1) * step + granule);
+        c.runs[r] = random_bytes(round, guard, bytes);
     c.row = (struct cpu_conv_row){.runs = c.runs,
-                                  .step = step,
+                                  .step = stride * tap_step,
+                                  .taps = taps,
+                                  .tap_step = tap_step,
                                   .pixels = pixels,
                                   .epilogue = &c.epilogue,
                                   .y_step = output_bytes(&c.epilogue)};
     make_segments(round, &c, n_runs, 1);
-    c.row.weights = random_bytes(round, guard, c.n_granules * granule);
+    c.row.weights = random_taps(round, guard, c.row.n_segments, taps);
     run_conv(round, guard, &c);
-}
-
-void check_taps(struct round *round, struct guard *guard)
-{
-    struct cpu_taps job = {.count = round->bench ? 3 : (uint32_t)random_in(round->random, 1, 4),
-                           .pixels = size(round, 40, 80),
-                           .depth = CPU_BLOCK * size(round, 3, 2)};
-    job.step = (size_t)(job.depth * size(round, 2, 1));
-    for (uint32_t k = 0; k < job.count; k++)
-        job.x[k] =
-            random_bytes(round, guard, (size_t)(job.pixels - 1) * job.step + (size_t)job.depth);
-    size_t bytes = (size_t)(job.pixels * job.depth) * CPU_TAPS;
-    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
-    RUN_BOTH(round, cpu_taps_fn, want, have, bytes, (job.y = y, &job));
 }
 
 void check_depthwise_f32(struct round *round, struct guard *guard)

@@ -132,24 +132,3 @@ void cpu_depthwise_s16_avx2(const struct cpu_conv_row *row)
     for (; p < row->pixels; p++)
         tile_depthwise(row, p, 1);
 }
-
-// Eight channels at a time: their bytes spread over words of four, one tap shifted after the other.
-INLINE void gather_taps(const struct cpu_taps *job, const uint32_t count)
-{
-    const uint8_t *const x[CPU_TAPS] = {job->x[0], job->x[1], job->x[2], job->x[3]};
-    const size_t step = job->step, depth = (size_t)job->depth;
-    uint8_t *y = job->y;
-    for (size_t at = 0; at < (size_t)job->pixels * step; at += step)
-        for (size_t c = 0; c < depth; c += 8, y += 8 * CPU_TAPS) {
-            __m256i quads = _mm256_setzero_si256();
-            UNROLLED for (uint32_t k = 0; k < count; k++)
-            {
-                __m256i tap = _mm256_cvtepu8_epi32(
-                    _mm_loadl_epi64((const __m128i *)(const void *)(x[k] + at + c)));
-                quads = _mm256_or_si256(quads, _mm256_slli_epi32(tap, (int)(8 * k)));
-            }
-            _mm256_storeu_si256((__m256i *)(void *)y, quads);
-        }
-}
-
-DEFINE_TAPS(cpu_taps_avx2, gather_taps)

@@ -47,28 +47,74 @@ INLINE __m256i load_256(const void *data)
     return _mm256_loadu_si256((const __m256i *)data);
 }
 
-INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t first, const int count)
+// The window of four pixels moves on by one: the newest is the highest byte of each channel's word.
+INLINE __m256i slide(__m256i window, const char *pixel)
 {
-    __m256i low[TILE], high[TILE];
-    const char *w = row->weights;
-    const int32_t *bias = row->epilogue->bias;
-    UNROLLED for (int p = 0; p < count; p++)
-    {
-        low[p] = load_256(bias);
-        high[p] = load_256(bias + 8);
-    }
-    for (uint32_t i = 0; i < row->n_segments; i++, w += CPU_TAPS * CPU_BLOCK) {
+    const __m256i spread = _mm256_setr_epi32(0x00808080, 0x01808080, 0x02808080, 0x03808080, //
+                                             0x04808080, 0x05808080, 0x06808080, 0x07808080);
+    __m256i bytes =
+        _mm256_broadcastsi128_si256(_mm_loadl_epi64((const __m128i *)(const void *)pixel));
+    return _mm256_or_si256(_mm256_srli_epi32(window, 8), _mm256_shuffle_epi8(bytes, spread));
+}
+
+#define DEPTHWISE_TILE 8
+// Eight channels from byte `half` on. Windows stand in a ring: the one that ends `taps - CPU_TAPS`
+// pixels ago has the first taps.
+INLINE void sum_taps(const struct cpu_conv_row *row, int64_t first, const int count, const int taps,
+                     const int stride, const size_t half, __m256i *sums)
+{
+    enum { RING = 8 };
+    const int granules = taps > CPU_TAPS ? 2 : 1, ago = granules > 1 ? taps - CPU_TAPS : 0;
+    const char *w = (const char *)row->weights + half * CPU_TAPS;
+    UNROLLED for (int p = 0; p < count; p++) sums[p] = load_256(row->epilogue->bias + half);
+    for (uint32_t i = 0; i < row->n_segments; i++, w += granules * CPU_TAPS * CPU_BLOCK) {
         const char *x = (const char *)row->runs[row->segments[i].run] + (size_t)first * row->step;
-        __m256i w0 = load_256(w), w1 = load_256(w + 32);
+        const __m256i first_taps = load_256(w);
+        const __m256i last_taps = load_256(w + (granules - 1) * CPU_TAPS * CPU_BLOCK);
+        __m256i ring[RING] = {_mm256_setzero_si256()}, window = ring[0];
+        x += half;
+        UNROLLED for (int k = 0; k < taps - stride; k++, x += row->tap_step) ring[k % RING] =
+            window = slide(window, x);
         UNROLLED for (int p = 0; p < count; p++)
         {
-            const char *taps = x + (size_t)p * row->step;
-            low[p] = _mm256_dpbusd_avx_epi32(low[p], load_256(taps), w0);
-            high[p] = _mm256_dpbusd_avx_epi32(high[p], load_256(taps + 32), w1);
+            const int end = taps + p * stride;
+            UNROLLED for (int k = end - stride; k < end; k++, x += row->tap_step) ring[k % RING] =
+                window = slide(window, x);
+            if (granules > 1)
+                sums[p] =
+                    _mm256_dpbusd_avx_epi32(sums[p], ring[(end - 1 - ago) % RING], first_taps);
+            sums[p] = _mm256_dpbusd_avx_epi32(sums[p], window, last_taps);
         }
     }
-    store_tile(row, first, count, low, high);
+}
+
+#define TILE_FUNCTION(taps, stride)                                                                \
+    INLINE void tile_##taps##_##stride(const struct cpu_conv_row *row, int64_t first,              \
+                                       const int count)                                            \
+    {                                                                                              \
+        __m256i low[DEPTHWISE_TILE], high[DEPTHWISE_TILE];                                         \
+        sum_taps(row, first, count, taps, stride, 0, low);                                         \
+        sum_taps(row, first, count, taps, stride, 8, high);                                        \
+        store_tile(row, first, count, low, high);                                                  \
+    }                                                                                              \
+    static DEFINE_ROW(row_##taps##_##stride, tile_##taps##_##stride, 8)
+
+TILE_FUNCTION(3, 1)
+TILE_FUNCTION(3, 2)
+TILE_FUNCTION(5, 1)
+TILE_FUNCTION(5, 2)
+TILE_FUNCTION(7, 1)
+TILE_FUNCTION(7, 2)
+
+void cpu_depthwise_dot_avxvnni(const struct cpu_conv_row *row)
+{
+    const bool twice = row->step != row->tap_step;
+    if (row->taps == 3)
+        twice ? row_3_2(row) : row_3_1(row);
+    else if (row->taps == 5)
+        twice ? row_5_2(row) : row_5_1(row);
+    else
+        twice ? row_7_2(row) : row_7_1(row);
 }
 
 DEFINE_ROW(cpu_conv_dot_avxvnni, tile_dot, 6)
-DEFINE_ROW(cpu_depthwise_dot_avxvnni, tile_depthwise, 6)

@@ -1,41 +1,71 @@
-// Depthwise convolution for AVX-512 VNNI: sixteen channels, four taps of each in a register.
+// Depthwise convolution for AVX-512 VNNI: sixteen channels, four pixels of each in a register.
 #include "accel/cpu/x86/epilogue_avx512.h"
 
-#define TILE 8
+#define TILE 12
 
-INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t first, const int count)
+// The window of four pixels moves on by one: the newest is the highest byte of each channel's word.
+INLINE __m512i slide(__m512i window, const char *pixel)
 {
+    const __m512i spread = _mm512_setr_epi32(0x00 << 24, 0x01 << 24, 0x02 << 24, 0x03 << 24, //
+                                             0x04 << 24, 0x05 << 24, 0x06 << 24, 0x07 << 24, //
+                                             0x08 << 24, 0x09 << 24, 0x0A << 24, 0x0B << 24, //
+                                             0x0C << 24, 0x0D << 24, 0x0E << 24, 0x0F << 24);
+    __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)pixel));
+    return _mm512_mask_shuffle_epi8(_mm512_srli_epi32(window, 8), 0x8888888888888888u, bytes,
+                                    spread);
+}
+
+// Windows stand in a ring: the one that ends `taps - CPU_TAPS` pixels ago has the first taps.
+INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t first, const int count,
+                           const int taps, const int stride)
+{
+    enum { RING = 8 };
+    const int granules = taps > CPU_TAPS ? 2 : 1, ago = granules > 1 ? taps - CPU_TAPS : 0;
     __m512i sums[TILE];
     const char *w = row->weights;
     UNROLLED for (int p = 0; p < count; p++) sums[p] = _mm512_loadu_si512(row->epilogue->bias);
-    for (uint32_t i = 0; i < row->n_segments; i++, w += CPU_TAPS * CPU_BLOCK) {
+    for (uint32_t i = 0; i < row->n_segments; i++, w += granules * CPU_TAPS * CPU_BLOCK) {
         const char *x = (const char *)row->runs[row->segments[i].run] + (size_t)first * row->step;
-        __m512i weights = _mm512_loadu_si512(w);
-        UNROLLED for (int p = 0; p < count; p++) sums[p] =
-            _mm512_dpbusd_epi32(sums[p], _mm512_loadu_si512(x + (size_t)p * row->step), weights);
+        const __m512i first_taps = _mm512_loadu_si512(w);
+        const __m512i last_taps = _mm512_loadu_si512(w + (granules - 1) * CPU_TAPS * CPU_BLOCK);
+        __m512i ring[RING] = {_mm512_setzero_si512()}, window = ring[0];
+        UNROLLED for (int k = 0; k < taps - stride; k++, x += row->tap_step) ring[k % RING] =
+            window = slide(window, x);
+        UNROLLED for (int p = 0; p < count; p++)
+        {
+            const int end = taps + p * stride;
+            UNROLLED for (int k = end - stride; k < end; k++, x += row->tap_step) ring[k % RING] =
+                window = slide(window, x);
+            if (granules > 1)
+                sums[p] = _mm512_dpbusd_epi32(sums[p], ring[(end - 1 - ago) % RING], first_taps);
+            sums[p] = _mm512_dpbusd_epi32(sums[p], window, last_taps);
+        }
     }
     store_tile(row, first, count, sums);
 }
 
-DEFINE_ROW(cpu_depthwise_dot_avx512vnni, tile_depthwise, 8)
+#define TILE_FUNCTION(taps, stride)                                                                \
+    INLINE void tile_##taps##_##stride(const struct cpu_conv_row *row, int64_t first,              \
+                                       const int count)                                            \
+    {                                                                                              \
+        tile_depthwise(row, first, count, taps, stride);                                           \
+    }                                                                                              \
+    static DEFINE_ROW(row_##taps##_##stride, tile_##taps##_##stride, 12)
 
-// Bytes spread over words of four, one tap shifted after the other.
-INLINE void gather_taps(const struct cpu_taps *job, const uint32_t count)
+TILE_FUNCTION(3, 1)
+TILE_FUNCTION(3, 2)
+TILE_FUNCTION(5, 1)
+TILE_FUNCTION(5, 2)
+TILE_FUNCTION(7, 1)
+TILE_FUNCTION(7, 2)
+
+void cpu_depthwise_dot_avx512vnni(const struct cpu_conv_row *row)
 {
-    const uint8_t *const x[CPU_TAPS] = {job->x[0], job->x[1], job->x[2], job->x[3]};
-    const size_t step = job->step, depth = (size_t)job->depth;
-    uint8_t *y = job->y;
-    for (size_t at = 0; at < (size_t)job->pixels * step; at += step)
-        for (size_t c = 0; c < depth; c += CPU_BLOCK, y += CPU_TAPS * CPU_BLOCK) {
-            __m512i quads = _mm512_setzero_si512();
-            UNROLLED for (uint32_t k = 0; k < count; k++)
-            {
-                __m512i tap = _mm512_cvtepu8_epi32(
-                    _mm_loadu_si128((const __m128i *)(const void *)(x[k] + at + c)));
-                quads = _mm512_or_si512(quads, _mm512_slli_epi32(tap, 8 * k));
-            }
-            _mm512_storeu_si512(y, quads);
-        }
+    const bool twice = row->step != row->tap_step;
+    if (row->taps == 3)
+        twice ? row_3_2(row) : row_3_1(row);
+    else if (row->taps == 5)
+        twice ? row_5_2(row) : row_5_1(row);
+    else
+        twice ? row_7_2(row) : row_7_1(row);
 }
-
-DEFINE_TAPS(cpu_taps_avx512vnni, gather_taps)

@@ -49,23 +49,4 @@
         }                                                                                          \
     }
 
-// Taps by a function that knows their number.
-#define DEFINE_TAPS(name, gather)                                                                  \
-    void name(const struct cpu_taps *job)                                                          \
-    {                                                                                              \
-        switch (job->count) {                                                                      \
-        case 1:                                                                                    \
-            gather(job, 1);                                                                        \
-            break;                                                                                 \
-        case 2:                                                                                    \
-            gather(job, 2);                                                                        \
-            break;                                                                                 \
-        case 3:                                                                                    \
-            gather(job, 3);                                                                        \
-            break;                                                                                 \
-        default:                                                                                   \
-            gather(job, CPU_TAPS);                                                                 \
-        }                                                                                          \
-    }
-
 #endif
