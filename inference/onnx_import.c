@@ -79,10 +79,10 @@ static int read_opset(const Onnx__ModelProto *model, int64_t *out, struct sl_err
         if (!domain || !*domain || !strcmp(domain, "ai.onnx"))
             opset = model->opset_import[i]->version;
     }
-    if (opset < 1 || opset > 17)
+    if (opset < 1 || opset > LOWER_NEWEST)
         return sl_error_set(error, -ENOTSUP,
-                            "the model uses ONNX operator set %lld, supported are 1 to 17",
-                            (long long)opset);
+                            "the model uses ONNX operator set %lld, supported are 1 to %d",
+                            (long long)opset, LOWER_NEWEST);
     *out = opset;
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "inference/onnx.h"
 #include "inference/onnx.pb-c.h"
 
+#define LOWER_NEWEST      21 // operator set
 #define LOWER_MAX_INPUTS  64
 #define LOWER_MAX_OUTPUTS 64
 

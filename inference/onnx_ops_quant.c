@@ -2,6 +2,7 @@
 #include "inference/onnx_lower.h"
 
 #include "accel/reference.h"
+#include "accel/tensor.h"
 
 #include <errno.h>
 #include <math.h>
@@ -56,14 +57,32 @@ static int read_quant(struct lower *l, uint32_t scale_input, uint32_t zero_input
     return status;
 }
 
+// From version 21 on scales may be those of blocks along an axis.
+static int refuse_blocks(struct lower *l)
+{
+    const int64_t block = lower_int(l, "block_size", 0);
+    return block == 0 ? 0
+                      : lower_fail(l, -ENOTSUP,
+                                   "block_size %lld is not supported, expected 0: one scale per "
+                                   "tensor or per channel",
+                                   (long long)block);
+}
+
 int lower_quantize(struct lower *l)
 {
     struct sl_tensor out = {0};
     struct sl_node node = {.op = SL_OP_QUANTIZE};
-    const int status =
-        read_quant(l, 1, 2, lower_input(l, 0), lower_int(l, "axis", 1), &out.quant, &out.dtype);
+    const int64_t type = lower_int(l, "output_dtype", 0); // from version 21 on
+    int status = refuse_blocks(l);
+    if (status == 0)
+        status =
+            read_quant(l, 1, 2, lower_input(l, 0), lower_int(l, "axis", 1), &out.quant, &out.dtype);
     if (status < 0)
         return status;
+    if (type && !lower_input(l, 2))
+        out.dtype = lower_dtype((int32_t)type);
+    if (type && (lower_dtype((int32_t)type) != out.dtype || !sl_is_8bit(&out)))
+        return lower_fail(l, -ENOTSUP, "quantisation to ONNX type %lld", (long long)type);
     if (out.dtype == SL_I32)
         return lower_fail(l, -ENOTSUP, "quantisation to int32 is not supported");
     return lower_emit_kept(l, &node, l->in[0], &out, l->out);
@@ -114,7 +133,9 @@ int lower_dequantize(struct lower *l)
     uint32_t input;
     if (x->dtype != SL_U8 && x->dtype != SL_I8 && x->dtype != SL_I32)
         return lower_fail(l, -ENOTSUP, "input of type %s", sl_dtype_name(x->dtype));
-    int status = read_quant(l, 1, 2, x, lower_int(l, "axis", 1), &quant, NULL);
+    int status = refuse_blocks(l);
+    if (status == 0)
+        status = read_quant(l, 1, 2, x, lower_int(l, "axis", 1), &quant, NULL);
     if (status == 0)
         status = give_meaning(l, l->in[0], &quant, &input);
     return status < 0 ? status : lower_emit_kept(l, &node, input, &out, l->out);

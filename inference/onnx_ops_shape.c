@@ -233,9 +233,12 @@ int lower_split(struct lower *l)
         status = lower_const_ints(l, 1, parts, LOWER_MAX_OUTPUTS, &count);
     if (status < 0)
         return status;
+    // From version 18 on the last part may be smaller than the others.
+    const int64_t most = (x.dims[axis] + l->n_out - 1) / l->n_out;
+    const int64_t rest = x.dims[axis] - most * (l->n_out - 1);
     for (uint32_t i = 0; count == 0 && i < l->n_out; i++)
-        parts[i] = x.dims[axis] / l->n_out;
-    if (count ? count != l->n_out : x.dims[axis] % l->n_out != 0)
+        parts[i] = i + 1 < l->n_out ? most : rest;
+    if (count ? count != l->n_out : rest < 0 || (l->opset < 18 && rest != most))
         return lower_fail(l, -EINVAL, "%lld elements do not split into %u outputs",
                           (long long)x.dims[axis], l->n_out);
     struct sl_slice_attrs a = {{0}, {0}};
@@ -250,6 +253,20 @@ int lower_split(struct lower *l)
         status = emit_slice(l, l->in[0], &a, dims, &l->out[i]);
         a.start[axis] += parts[i];
     }
+    return status;
+}
+
+// All axes, or from version 18 on those that an input names.
+static int pad_axes(struct lower *l, uint32_t rank, uint32_t *axes, uint32_t *count)
+{
+    int64_t named[SL_MAX_RANK];
+    int status = 0;
+    for (uint32_t i = 0; i < rank; i++)
+        named[i] = i;
+    if (lower_input(l, 3))
+        status = lower_const_ints(l, 3, named, SL_MAX_RANK, count);
+    for (uint32_t i = 0; i < *count && status == 0; i++)
+        status = lower_axis(l, named[i], rank, &axes[i]);
     return status;
 }
 
@@ -270,14 +287,19 @@ int lower_pad(struct lower *l)
         status = lower_const_ints(l, 2, &value, 1, &one);
         a->value = status == 0 ? (float)value : 0;
     }
+    uint32_t axes[SL_MAX_RANK], n_axes = x.rank;
+    if (status == 0)
+        status = pad_axes(l, x.rank, axes, &n_axes);
     if (status < 0)
         return status;
-    if (count != 2 * x.rank)
-        return lower_fail(l, -EINVAL, "pads has %u numbers, expected %u", count, 2 * x.rank);
-    for (uint32_t i = 0; i < x.rank; i++) {
-        a->before[i] = pads[i];
-        a->after[i] = pads[x.rank + i];
+    if (count != 2 * n_axes)
+        return lower_fail(l, -EINVAL, "pads has %u numbers, expected %u", count, 2 * n_axes);
+    for (uint32_t i = 0; i < n_axes; i++) {
+        a->before[axes[i]] = pads[i];
+        a->after[axes[i]] = pads[n_axes + i];
     }
+    if (lower_is(l, "mode", "wrap", "constant"))
+        return lower_fail(l, -ENOTSUP, "mode 'wrap' is not supported");
     a->mode = lower_is(l, "mode", "edge", "constant")      ? SL_PAD_EDGE
               : lower_is(l, "mode", "reflect", "constant") ? SL_PAD_REFLECT
                                                            : SL_PAD_CONSTANT;
@@ -428,6 +450,10 @@ int lower_resize(struct lower *l)
     a->extrapolation = lower_float(l, "extrapolation_value", 0);
     if (a->coordinates == SL_RESIZE_TF_CROP_AND_RESIZE)
         status = lower_const_floats(l, 1, a->roi, 2 * SL_MAX_RANK, &n_roi);
+    if (lower_int(l, "antialias", 0) || lower_attribute(l, "axes") ||
+        !lower_is(l, "keep_aspect_ratio_policy", "stretch", "stretch"))
+        return lower_fail(l, -ENOTSUP,
+                          "resizing with antialias, axes or a kept aspect ratio is not supported");
     if (status == 0 && (a->coordinates == 0 || (n_roi && n_roi != 2 * x.rank)))
         return lower_fail(l, -ENOTSUP, "this way of computing coordinates is not supported");
     if (status == 0)
