@@ -26,6 +26,7 @@ enum { LANES = 4, PATCHES = 1, SIDE = 192, GRID = 32, MOST_HEADS = 64, HELD_OUT 
 struct patch {
     uint32_t picture;
     int64_t top, left;
+    uint32_t turn; // bits: from below, from the right, rows as columns
 };
 
 struct lane {
@@ -52,14 +53,20 @@ struct tuner {
     uint64_t random;
 };
 
+// Turned, so that the teacher meets what it does not know by heart from its own training.
 static void cut_patch(const struct tuner *t, const struct patch *p, struct tape *tape)
 {
-    const float *from = t->calibration->inputs[p->picture];
+    const float *picture = t->calibration->inputs[p->picture];
     float *to = tape->maps[tape->graph->inputs[0]].value;
-    for (int64_t c = 0; c < t->picture[0]; c++)
-        for (int64_t y = 0; y < t->side[0]; y++, to += t->side[1])
-            memcpy(to, from + (c * t->picture[1] + p->top + y) * t->picture[2] + p->left,
-                   (size_t)t->side[1] * sizeof(*to));
+    const int64_t last[2] = {t->side[0] - 1, t->side[1] - 1};
+    for (int64_t c = 0; c < t->picture[0]; c++) {
+        const float *from = picture + (c * t->picture[1] + p->top) * t->picture[2] + p->left;
+        for (int64_t i = 0; i < t->side[0]; i++)
+            for (int64_t k = 0; k < t->side[1]; k++) {
+                const int64_t a = p->turn & 1 ? last[0] - i : i, b = p->turn & 2 ? last[1] - k : k;
+                *to++ = p->turn & 4 ? from[b * t->picture[2] + a] : from[a * t->picture[2] + b];
+            }
+    }
 }
 
 // Huber's loss of the difference in standard deviations, and its derivative.
@@ -161,6 +168,7 @@ static void deal(struct tuner *t, uint32_t each, bool held_out)
                 p->picture = random_below(&t->random, t->calibration->count);
             while (is_held_out(t, p->picture) != (held_out && t->calibration->count >= HELD_OUT));
             choose_place(t, p);
+            p->turn = random_below(&t->random, t->side[0] == t->side[1] ? 8 : 4);
         }
     }
 }
