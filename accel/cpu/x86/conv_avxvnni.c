@@ -57,7 +57,7 @@ INLINE __m256i slide(__m256i window, const char *pixel)
     return _mm256_or_si256(_mm256_srli_epi32(window, 8), _mm256_shuffle_epi8(bytes, spread));
 }
 
-#define DEPTHWISE_TILE 8
+#define DEPTHWISE_TILE 4
 // Eight channels from byte `half` on. Windows stand in a ring: the one that ends `taps - CPU_TAPS`
 // pixels ago has the first taps.
 INLINE void sum_taps(const struct cpu_conv_row *row, int64_t first, const int count, const int taps,
@@ -97,7 +97,7 @@ INLINE void sum_taps(const struct cpu_conv_row *row, int64_t first, const int co
         sum_taps(row, first, count, taps, stride, 8, high);                                        \
         store_tile(row, first, count, low, high);                                                  \
     }                                                                                              \
-    static DEFINE_ROW(row_##taps##_##stride, tile_##taps##_##stride, 8)
+    static DEFINE_ROW(row_##taps##_##stride, tile_##taps##_##stride, 4)
 
 TILE_FUNCTION(3, 1)
 TILE_FUNCTION(3, 2)

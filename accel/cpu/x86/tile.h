@@ -22,9 +22,10 @@
     case n:                                                                                        \
         tile(row, first, n);                                                                       \
         break;
+#define TILES_UP_TO_4(tile)                                                                        \
+    TILE_CASE(tile, 1) TILE_CASE(tile, 2) TILE_CASE(tile, 3) TILE_CASE(tile, 4)
 #define TILES_UP_TO_6(tile)                                                                        \
-    TILE_CASE(tile, 1) TILE_CASE(tile, 2) TILE_CASE(tile, 3)                                       \
-    TILE_CASE(tile, 4) TILE_CASE(tile, 5) TILE_CASE(tile, 6)
+    TILES_UP_TO_4(tile) TILE_CASE(tile, 5) TILE_CASE(tile, 6)
 #define TILES_UP_TO_8(tile)                                                                        \
     TILES_UP_TO_6(tile) TILE_CASE(tile, 7) TILE_CASE(tile, 8)
 #define TILES_UP_TO_12(tile)                                                                       \
