@@ -66,8 +66,8 @@ bool conv_layout(struct conv *conv)
     bool taps = conv->kind == CONV_DEPTHWISE_DOT; // granules have four taps of a channel
     conv->row_runs = conv->merged || taps ? 1 : conv->kernel[1];
     int64_t runs = conv->kernel[0] * conv->row_runs;
-    int64_t values = depthwise ? 1 : conv->depth * (conv->merged ? conv->kernel[1] : 1);
-    values = taps ? conv->kernel[1] : values;
+    int64_t values = conv->merged || taps ? conv->kernel[1] : 1; // of a run
+    values *= depthwise ? 1 : conv->depth;
     conv->columns =
         (conv->out[1] - 1) * conv->stride[1] + (conv->kernel[1] - 1) * conv->dilation[1] + 1;
     int64_t reach = (conv->kernel[0] - 1) * conv->dilation[0] + 1;

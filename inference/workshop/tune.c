@@ -58,15 +58,17 @@ static void cut_patch(const struct tuner *t, const struct patch *p, struct tape 
 {
     const float *picture = t->calibration->inputs[p->picture];
     float *to = tape->maps[tape->graph->inputs[0]].value;
-    const int64_t last[2] = {t->side[0] - 1, t->side[1] - 1};
-    for (int64_t c = 0; c < t->picture[0]; c++) {
-        const float *from = picture + (c * t->picture[1] + p->top) * t->picture[2] + p->left;
+    const int64_t width = t->picture[2];
+    int64_t down = p->turn & 4 ? 1 : width, right = p->turn & 4 ? width : 1;
+    int64_t corner = p->top * width + p->left;
+    corner += (p->turn & 1 ? (t->side[0] - 1) * down : 0);
+    corner += (p->turn & 2 ? (t->side[1] - 1) * right : 0);
+    down = p->turn & 1 ? -down : down;
+    right = p->turn & 2 ? -right : right;
+    for (int64_t c = 0; c < t->picture[0]; c++)
         for (int64_t i = 0; i < t->side[0]; i++)
-            for (int64_t k = 0; k < t->side[1]; k++) {
-                const int64_t a = p->turn & 1 ? last[0] - i : i, b = p->turn & 2 ? last[1] - k : k;
-                *to++ = p->turn & 4 ? from[b * t->picture[2] + a] : from[a * t->picture[2] + b];
-            }
-    }
+            for (int64_t k = 0; k < t->side[1]; k++)
+                *to++ = picture[c * t->picture[1] * width + corner + i * down + k * right];
 }
 
 // Huber's loss of the difference in standard deviations, and its derivative.

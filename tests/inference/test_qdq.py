@@ -325,6 +325,8 @@ LOOSE = {"resize_linear": 0.1, "softmax": 0.5}
 REFUSED = {  # attributes of newer operator sets that are not supported, and a word of the message
     "wrap": ("Pad", ["x", "amounts"], {"mode": "wrap"}),
     "antialias": ("Resize", ["x", "", "scales"], {"mode": "linear", "antialias": 1}),
+    "axes": ("Resize", ["x", "", "scales"], {"axes": [2, 3]}),
+    "aspect ratio": ("Resize", ["x", "", "scales"], {"keep_aspect_ratio_policy": "not_larger"}),
     "block_size": ("QuantizeLinear", ["x", "scale"], {"block_size": 2}),
     "ONNX type 5": ("QuantizeLinear", ["x", "scale"], {"output_dtype": TensorProto.INT16}),
 }

@@ -88,33 +88,14 @@ INLINE void sum_taps(const struct cpu_conv_row *row, int64_t first, const int co
     }
 }
 
-#define TILE_FUNCTION(taps, stride)                                                                \
-    INLINE void tile_##taps##_##stride(const struct cpu_conv_row *row, int64_t first,              \
-                                       const int count)                                            \
-    {                                                                                              \
-        __m256i low[DEPTHWISE_TILE], high[DEPTHWISE_TILE];                                         \
-        sum_taps(row, first, count, taps, stride, 0, low);                                         \
-        sum_taps(row, first, count, taps, stride, 8, high);                                        \
-        store_tile(row, first, count, low, high);                                                  \
-    }                                                                                              \
-    static DEFINE_ROW(row_##taps##_##stride, tile_##taps##_##stride, 4)
-
-TILE_FUNCTION(3, 1)
-TILE_FUNCTION(3, 2)
-TILE_FUNCTION(5, 1)
-TILE_FUNCTION(5, 2)
-TILE_FUNCTION(7, 1)
-TILE_FUNCTION(7, 2)
-
-void cpu_depthwise_dot_avxvnni(const struct cpu_conv_row *row)
+INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t first, const int count,
+                           const int taps, const int stride)
 {
-    const bool twice = row->step != row->tap_step;
-    if (row->taps == 3)
-        twice ? row_3_2(row) : row_3_1(row);
-    else if (row->taps == 5)
-        twice ? row_5_2(row) : row_5_1(row);
-    else
-        twice ? row_7_2(row) : row_7_1(row);
+    __m256i low[DEPTHWISE_TILE], high[DEPTHWISE_TILE];
+    sum_taps(row, first, count, taps, stride, 0, low);
+    sum_taps(row, first, count, taps, stride, 8, high);
+    store_tile(row, first, count, low, high);
 }
 
+DEFINE_DEPTHWISE(cpu_depthwise_dot_avxvnni, tile_depthwise, 4)
 DEFINE_ROW(cpu_conv_dot_avxvnni, tile_dot, 6)

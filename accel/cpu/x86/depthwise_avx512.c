@@ -44,28 +44,4 @@ INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t first, const 
     store_tile(row, first, count, sums);
 }
 
-#define TILE_FUNCTION(taps, stride)                                                                \
-    INLINE void tile_##taps##_##stride(const struct cpu_conv_row *row, int64_t first,              \
-                                       const int count)                                            \
-    {                                                                                              \
-        tile_depthwise(row, first, count, taps, stride);                                           \
-    }                                                                                              \
-    static DEFINE_ROW(row_##taps##_##stride, tile_##taps##_##stride, 12)
-
-TILE_FUNCTION(3, 1)
-TILE_FUNCTION(3, 2)
-TILE_FUNCTION(5, 1)
-TILE_FUNCTION(5, 2)
-TILE_FUNCTION(7, 1)
-TILE_FUNCTION(7, 2)
-
-void cpu_depthwise_dot_avx512vnni(const struct cpu_conv_row *row)
-{
-    const bool twice = row->step != row->tap_step;
-    if (row->taps == 3)
-        twice ? row_3_2(row) : row_3_1(row);
-    else if (row->taps == 5)
-        twice ? row_5_2(row) : row_5_1(row);
-    else
-        twice ? row_7_2(row) : row_7_1(row);
-}
+DEFINE_DEPTHWISE(cpu_depthwise_dot_avx512vnni, tile_depthwise, 12)

@@ -50,4 +50,30 @@
         }                                                                                          \
     }
 
+// A depthwise row by a tile that knows its taps and its stride.
+#define DEPTHWISE_CASE(tile, taps, stride, most)                                                   \
+    INLINE void tile_##taps##_##stride(const struct cpu_conv_row *row, int64_t first,              \
+                                       const int count)                                            \
+    {                                                                                              \
+        tile(row, first, count, taps, stride);                                                     \
+    }                                                                                              \
+    static DEFINE_ROW(row_##taps##_##stride, tile_##taps##_##stride, most)
+#define DEFINE_DEPTHWISE(name, tile, most)                                                         \
+    DEPTHWISE_CASE(tile, 3, 1, most)                                                               \
+    DEPTHWISE_CASE(tile, 3, 2, most)                                                               \
+    DEPTHWISE_CASE(tile, 5, 1, most)                                                               \
+    DEPTHWISE_CASE(tile, 5, 2, most)                                                               \
+    DEPTHWISE_CASE(tile, 7, 1, most)                                                               \
+    DEPTHWISE_CASE(tile, 7, 2, most)                                                               \
+    void name(const struct cpu_conv_row *row)                                                      \
+    {                                                                                              \
+        const bool twice = row->step != row->tap_step;                                             \
+        if (row->taps == 3)                                                                        \
+            twice ? row_3_2(row) : row_3_1(row);                                                   \
+        else if (row->taps == 5)                                                                   \
+            twice ? row_5_2(row) : row_5_1(row);                                                   \
+        else                                                                                       \
+            twice ? row_7_2(row) : row_7_1(row);                                                   \
+    }
+
 #endif
