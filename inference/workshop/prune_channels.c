@@ -9,12 +9,13 @@
 
 enum { MOST_PLANES = 1 << 16 };
 
-static uint32_t planes_of(const struct sl_tensor *t)
+// `tail`: the last dimensions that make a plane.
+static uint32_t planes_of(const struct sl_tensor *t, uint32_t tail)
 {
     int64_t count = 1;
-    if (t->rank < 3)
+    if (t->rank <= tail)
         return 0;
-    for (uint32_t i = 0; i + 2 < t->rank; i++)
+    for (uint32_t i = 0; i + tail < t->rank; i++)
         count *= t->dims[i];
     return count > 0 && count <= MOST_PLANES ? (uint32_t)count : 0;
 }
@@ -24,10 +25,22 @@ static bool is_map(const struct sl_tensor *t)
     return t->rank == 4 && t->dims[0] == 1 && t->dtype == SL_F32;
 }
 
-static bool same_area(const struct sl_tensor *a, const struct sl_tensor *b)
+static uint32_t tail_of(const struct channels *c, uint32_t tensor)
 {
-    return a->rank >= 3 && b->rank >= 3 && a->dims[a->rank - 1] == b->dims[b->rank - 1] &&
-           a->dims[a->rank - 2] == b->dims[b->rank - 2];
+    return c->flat[tensor] ? 1 : 2;
+}
+
+// The last dimensions of a node's result that hold the planes of its input; 0: none do.
+static uint32_t tail_after(const struct channels *c, const struct sl_node *node)
+{
+    const struct sl_tensor *y = &c->graph->tensors[node->outputs[0]];
+    const int64_t *plane = c->plane[node->inputs[0]];
+    const uint32_t tail = tail_of(c, node->inputs[0]), last = y->rank - 1;
+    const bool moves = node->op != SL_OP_RESHAPE;
+    if ((!moves || tail == 2) && y->rank > 2 && y->dims[last - 1] == plane[0] &&
+        y->dims[last] == plane[1])
+        return 2;
+    return (!moves || tail == 1) && y->rank > 1 && y->dims[last] == plane[0] * plane[1] ? 1 : 0;
 }
 
 static uint32_t moving_inputs(const struct sl_node *node)
@@ -35,21 +48,25 @@ static uint32_t moving_inputs(const struct sl_node *node)
     return node->op == SL_OP_CONCAT ? node->n_inputs : 1;
 }
 
-// Does the node leave the last two dimensions alone?
-static bool keeps_area(const struct sl_node *node, const struct sl_tensor *x)
+// Does the node leave the dimensions that make a plane alone?
+static bool keeps_planes(const struct sl_node *node, const struct sl_tensor *x, uint32_t tail)
 {
-    const uint32_t h = x->rank - 2, w = x->rank - 1;
     switch (node->op) {
     case SL_OP_RESHAPE:
         return true;
     case SL_OP_TRANSPOSE:
-        return node->attrs.perm[h] == (int32_t)h && node->attrs.perm[w] == (int32_t)w;
+        for (uint32_t i = x->rank - tail; i < x->rank; i++)
+            if (node->attrs.perm[i] != (int32_t)i)
+                return false;
+        return true;
     case SL_OP_SLICE:
-        return node->attrs.slice.start[h] == 0 && node->attrs.slice.step[h] == 1 &&
-               node->attrs.slice.start[w] == 0 && node->attrs.slice.step[w] == 1;
+        for (uint32_t i = x->rank - tail; i < x->rank; i++)
+            if (node->attrs.slice.start[i] != 0 || node->attrs.slice.step[i] != 1)
+                return false;
+        return true;
     case SL_OP_CONCAT:
     case SL_OP_GATHER:
-        return sl_axis(node->attrs.axis, x->rank) < h;
+        return sl_axis(node->attrs.axis, x->rank) < x->rank - tail;
     default:
         return false;
     }
@@ -58,7 +75,11 @@ static bool keeps_area(const struct sl_node *node, const struct sl_tensor *x)
 static bool rearranges(const struct channels *c, const struct sl_node *node)
 {
     const struct sl_tensor *y = &c->graph->tensors[node->outputs[0]];
-    if (node->n_outputs != 1 || node->activation.kind != SL_ACT_NONE || planes_of(y) == 0)
+    if (node->n_outputs != 1 || node->activation.kind != SL_ACT_NONE || node->n_inputs == 0 ||
+        node->inputs[0] == SL_NO_TENSOR || c->count[node->inputs[0]] == 0)
+        return false;
+    const uint32_t tail = tail_after(c, node);
+    if (tail == 0 || planes_of(y, tail) == 0)
         return false;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         const uint32_t t = node->inputs[i];
@@ -67,8 +88,10 @@ static bool rearranges(const struct channels *c, const struct sl_node *node)
                 return false;
             continue;
         }
-        const struct sl_tensor *x = &c->graph->tensors[t];
-        if (c->count[t] == 0 || !same_area(x, y) || !keeps_area(node, x))
+        if (c->count[t] == 0 || tail_of(c, t) != tail_of(c, node->inputs[0]) ||
+            c->plane[t][0] != c->plane[node->inputs[0]][0] ||
+            c->plane[t][1] != c->plane[node->inputs[0]][1] ||
+            !keeps_planes(node, &c->graph->tensors[t], tail_of(c, t)))
             return false;
     }
     return true;
@@ -147,6 +170,9 @@ enum channel_rule channels_rule(const struct channels *c, const struct sl_node *
         return CHANNELS_REARRANGE;
     if (node->n_outputs != 1 || !is_map(y))
         return CHANNELS_WHOLE;
+    for (uint32_t i = 0; i < node->n_inputs; i++)
+        if (node->inputs[i] != SL_NO_TENSOR && c->flat[node->inputs[i]])
+            return CHANNELS_WHOLE;
     if (node->op != SL_OP_BINARY && c->count[node->inputs[0]] == 0)
         return CHANNELS_WHOLE;
     const enum channel_rule rule = by_operator(c, node);
@@ -205,17 +231,21 @@ static void fix(struct channels *c, uint32_t tensor, const char *name)
 // Gives the planes of a computed tensor slots of their own.
 static void add_own(struct channels *c, uint32_t tensor)
 {
-    c->count[tensor] = planes_of(&c->graph->tensors[tensor]);
+    const struct sl_tensor *t = &c->graph->tensors[tensor];
+    c->count[tensor] = planes_of(t, 2);
+    for (uint32_t i = 0; i < 2 && c->count[tensor] > 0; i++)
+        c->plane[tensor][i] = t->dims[t->rank - 2 + i];
     c->first[tensor] = c->n_slots;
     c->n_slots += c->count[tensor];
 }
 
-static struct sl_tensor as_numbers(const struct sl_tensor *t)
+static struct sl_tensor as_numbers(const struct sl_tensor *t, uint32_t tail)
 {
     struct sl_tensor numbers = *t;
     numbers.dtype = SL_I32;
-    numbers.dims[t->rank - 2] = numbers.dims[t->rank - 1] = 1;
-    numbers.bytes = (uint64_t)planes_of(t) * sizeof(int32_t);
+    for (uint32_t i = t->rank - tail; i < t->rank; i++)
+        numbers.dims[i] = 1;
+    numbers.bytes = (uint64_t)planes_of(t, tail) * sizeof(int32_t);
     return numbers;
 }
 
@@ -223,11 +253,11 @@ static struct sl_tensor as_numbers(const struct sl_tensor *t)
 static int trace(struct channels *c, const struct sl_node *node, struct sl_error *error)
 {
     const struct graph *g = c->graph;
-    const uint32_t n = node->n_inputs + 1, out = node->outputs[0];
+    const uint32_t n = node->n_inputs + 1, out = node->outputs[0], tail = tail_after(c, node);
     struct sl_tensor *tensors = pool_array(&c->pool, n, sizeof(*tensors));
     uint32_t *operands = pool_array(&c->pool, n, sizeof(*operands));
     void **data = pool_array(&c->pool, n, sizeof(*data));
-    const uint32_t count = planes_of(&g->tensors[out]);
+    const uint32_t count = planes_of(&g->tensors[out], tail);
     int32_t *from = pool_array(&c->pool, count, sizeof(*from)), next = 0;
     struct prune_plane *planes = pool_array(&c->pool, count, sizeof(*planes));
     if (!tensors || !operands || !data || !from || !planes)
@@ -240,14 +270,14 @@ static int trace(struct channels *c, const struct sl_node *node, struct sl_error
         tensors[i] = g->tensors[t];
         if (i >= moving_inputs(node))
             continue;
-        tensors[i] = as_numbers(&g->tensors[t]);
+        tensors[i] = as_numbers(&g->tensors[t], tail_of(c, t));
         int32_t *numbers = data[i] = pool_array(&c->pool, c->count[t], sizeof(*numbers));
         if (!numbers)
             return pool_error(&c->pool, error);
         for (uint32_t k = 0; k < c->count[t]; k++)
             numbers[k] = next++;
     }
-    tensors[n - 1] = as_numbers(&g->tensors[out]);
+    tensors[n - 1] = as_numbers(&g->tensors[out], tail);
     operands[n - 1] = n - 1;
     data[n - 1] = from;
     struct sl_node move = *node;
@@ -264,6 +294,8 @@ static int trace(struct channels *c, const struct sl_node *node, struct sl_error
         planes[i] = channels_plane(c, node->inputs[k], (uint32_t)number);
     }
     c->count[out] = count;
+    c->flat[out] = tail == 1;
+    memcpy(c->plane[out], c->plane[node->inputs[0]], sizeof(c->plane[out]));
     c->moved[out] = planes;
     return 0;
 }
@@ -332,8 +364,10 @@ int channels_find(const struct graph *graph, struct channels *out, struct sl_err
     c.count = pool_array(&c.pool, graph->n_tensors, sizeof(*c.count));
     c.moved = pool_array(&c.pool, graph->n_tensors, sizeof(*c.moved));
     c.first = pool_array(&c.pool, graph->n_tensors, sizeof(*c.first));
-    int status =
-        c.count && c.moved && c.first ? find_planes(&c, error) : pool_error(&c.pool, error);
+    c.plane = pool_array(&c.pool, graph->n_tensors, sizeof(*c.plane));
+    c.flat = pool_array(&c.pool, graph->n_tensors, sizeof(*c.flat));
+    int status = c.count && c.moved && c.first && c.plane && c.flat ? find_planes(&c, error)
+                                                                    : pool_error(&c.pool, error);
     if (status == 0) {
         c.parent = pool_array(&c.pool, c.n_slots, sizeof(*c.parent));
         c.fixed_by = pool_array(&c.pool, c.n_slots, sizeof(*c.fixed_by));

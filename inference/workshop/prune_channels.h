@@ -3,7 +3,8 @@
 // A plane is one channel of a feature map [1][C][H][W]. Every plane that a node computes has a
 // slot; slots that can only go together are joined. Tensors that merely rearrange planes (Concat,
 // Slice, the channel shuffle's Reshape and Transpose) have none of their own: they are lists of
-// others'.
+// others', whatever the dimensions before the planes, and also where rows and columns have become
+// one dimension.
 #ifndef SL_INFERENCE_WORKSHOP_PRUNE_CHANNELS_H
 #define SL_INFERENCE_WORKSHOP_PRUNE_CHANNELS_H
 
@@ -20,6 +21,8 @@ struct channels {
     struct pool pool;
     uint32_t *count;            // per tensor: its planes; 0 where it is not made of planes
     struct prune_plane **moved; // per tensor: its planes if it only rearranges; NULL: its own
+    int64_t (*plane)[2];        // per tensor with planes: their rows and columns
+    bool *flat;                 // per tensor: rows and columns are one dimension
     uint32_t *first;            // per tensor: slot of its own plane 0
     uint32_t n_slots;
     uint32_t *parent;      // per slot

@@ -106,9 +106,10 @@ static int add_constant(struct cut *cut, const char *name, const int64_t *values
                   : pool_error(&cut->out->pool, error);
 }
 
-static int add_map(struct cut *cut, const char *what, const struct sl_tensor *like,
-                   uint32_t channels, uint32_t *number, struct sl_error *error)
+static int add_map(struct cut *cut, const char *what, uint32_t tensor, uint32_t channels,
+                   uint32_t *number, struct sl_error *error)
 {
+    const struct sl_tensor *like = &cut->from->tensors[tensor];
     struct sl_tensor t = *like;
     char name[256];
     const int length = snprintf(name, sizeof(name), "%s_%s", like->name ? like->name : "", what);
@@ -117,8 +118,8 @@ static int add_map(struct cut *cut, const char *what, const struct sl_tensor *li
     t.rank = 4;
     t.dims[0] = 1;
     t.dims[1] = channels;
-    t.dims[2] = like->dims[like->rank - 2];
-    t.dims[3] = like->dims[like->rank - 1];
+    t.dims[2] = cut->channels->plane[tensor][0];
+    t.dims[3] = cut->channels->plane[tensor][1];
     t.bytes = (uint64_t)sl_elements(&t) * sl_dtype_size(t.dtype);
     return t.name ? graph_add_tensor(cut->out, &t, number, error)
                   : pool_error(&cut->out->pool, error);
@@ -176,7 +177,7 @@ static int gather(struct cut *cut, uint32_t tensor, const struct sources *s, con
     if (s->count > 1) {
         struct sl_node node = {.op = SL_OP_CONCAT, .n_inputs = s->count, .inputs = s->tensors};
         node.attrs.axis = 1;
-        status = add_map(cut, "planes", like, s->channels, number, error);
+        status = add_map(cut, "planes", tensor, s->channels, number, error);
         node.outputs = number;
         if (status == 0)
             status = add_move(cut, &node, error);
@@ -188,7 +189,7 @@ static int gather(struct cut *cut, uint32_t tensor, const struct sources *s, con
     node.attrs.axis = 1;
     status = add_constant(cut, like->name, indices, count, &inputs[1], error);
     if (status == 0)
-        status = add_map(cut, "left", like, count, number, error);
+        status = add_map(cut, "left", tensor, count, number, error);
     node.outputs = number;
     return status < 0 ? status : add_move(cut, &node, error);
 }
@@ -199,7 +200,7 @@ static int restore_dims(struct cut *cut, uint32_t tensor, uint32_t *number, stru
     const struct sl_tensor *like = &cut->from->tensors[tensor];
     const uint32_t map = *number;
     struct sl_node node = {.op = SL_OP_RESHAPE, .n_inputs = 1, .inputs = &map, .outputs = number};
-    if (like->rank == 4)
+    if (like->rank == 4 && like->dims[0] == 1 && !cut->channels->flat[tensor])
         return 0;
     const int status = graph_add_tensor(cut->out, like, number, error);
     return status < 0 ? status : add_move(cut, &node, error);

@@ -82,12 +82,23 @@ static bool keeps_channels(const struct tape *t, const struct sl_node *node)
     return ok;
 }
 
+// One number around rows and columns.
+static bool pads_area(const struct tape *t, const struct sl_node *node)
+{
+    const struct sl_pad_attrs *a = &node->attrs.pad;
+    return is_map(t, node->inputs[0]) && a->mode == SL_PAD_CONSTANT && a->before[0] == 0 &&
+           a->after[0] == 0 && a->before[1] == 0 && a->after[1] == 0;
+}
+
 static bool knows(const struct tape *t, const struct sl_node *node)
 {
     if (channels_rule(&t->channels, node) == CHANNELS_REARRANGE)
         return true;
     if (node->n_outputs != 1 || !is_map(t, node->outputs[0]))
         return false;
+    for (uint32_t i = 0; i < node->n_inputs; i++)
+        if (node->inputs[i] != SL_NO_TENSOR && t->channels.flat[node->inputs[i]])
+            return false;
     switch (node->op) {
     case SL_OP_CONV:
         return is_map(t, node->inputs[0]) && t->graph->tensors[node->inputs[1]].data;
@@ -99,6 +110,8 @@ static bool knows(const struct tape *t, const struct sl_node *node)
         return !node->attrs.pool.ceil_mode && is_map(t, node->inputs[0]);
     case SL_OP_SLICE:
         return keeps_channels(t, node);
+    case SL_OP_PAD:
+        return pads_area(t, node);
     case SL_OP_RESIZE:
         return node->attrs.resize.mode == SL_RESIZE_NEAREST && factor_of(t, node, 2) > 0 &&
                factor_of(t, node, 3) > 0;
@@ -126,7 +139,10 @@ static void infer(struct tape *t, const struct sl_node *node)
         y->width = (x->width - a->start[3] + a->step[3] - 1) / a->step[3];
     } else if (node->op == SL_OP_MAX_POOL || node->op == SL_OP_AVERAGE_POOL)
         pool_map(&node->attrs.pool, x, y);
-    else if (node->op == SL_OP_RESIZE) {
+    else if (node->op == SL_OP_PAD) {
+        y->height += node->attrs.pad.before[2] + node->attrs.pad.after[2];
+        y->width += node->attrs.pad.before[3] + node->attrs.pad.after[3];
+    } else if (node->op == SL_OP_RESIZE) {
         y->height *= factor_of(t, node, 2);
         y->width *= factor_of(t, node, 3);
     }
@@ -360,6 +376,23 @@ static void slice(struct tape *t, const struct sl_node *node, bool back)
     }
 }
 
+static void pad(struct tape *t, const struct sl_node *node, bool back)
+{
+    const struct sl_pad_attrs *a = &node->attrs.pad;
+    struct tape_map *x = &t->maps[node->inputs[0]], *y = &t->maps[node->outputs[0]];
+    for (int64_t to = 0; to < (int64_t)elements(y); to++) {
+        const int64_t c = to / (y->height * y->width);
+        const int64_t row = to / y->width % y->height - a->before[2];
+        const int64_t column = to % y->width - a->before[3];
+        const bool inside = row >= 0 && row < x->height && column >= 0 && column < x->width;
+        const int64_t from = inside ? (c * x->height + row) * x->width + column : 0;
+        if (!back)
+            y->value[to] = inside ? x->value[from] : a->value;
+        else if (inside)
+            x->grad[from] += y->grad[to];
+    }
+}
+
 // The second operand at element i of the result.
 static float second(const struct tape *t, const struct sl_node *node, uint64_t i)
 {
@@ -461,6 +494,8 @@ static void run(struct tape *t, uint32_t n, bool back)
         average_pool(t, node, back);
     else if (node->op == SL_OP_SLICE)
         slice(t, node, back);
+    else if (node->op == SL_OP_PAD)
+        pad(t, node, back);
     else if (node->op == SL_OP_BINARY)
         binary(t, node, back);
     else

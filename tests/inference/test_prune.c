@@ -107,6 +107,21 @@ static uint32_t add_shuffle(struct fixture *f, uint32_t x)
     return y;
 }
 
+// The same with rows and columns as one dimension and none for the picture.
+static uint32_t add_flat_shuffle(struct fixture *f, uint32_t x)
+{
+    const int64_t apart[] = {CHANNELS / 2, 2, SIDE * SIDE};
+    const int64_t turned[] = {2, CHANNELS / 2, SIDE * SIDE};
+    const uint32_t a = add_tensor(f, "flat", 3, apart, false);
+    const uint32_t b = add_tensor(f, "flat_turned", 3, turned, false);
+    const uint32_t y = add_map(f, "flat_shuffled", CHANNELS);
+    struct sl_node transpose = {.op = SL_OP_TRANSPOSE, .attrs = {.perm = {1, 0, 2}}};
+    add_node(f, (struct sl_node){.op = SL_OP_RESHAPE}, "flatten", a, &x, 1);
+    add_node(f, transpose, "flat_turn", b, &a, 1);
+    add_node(f, (struct sl_node){.op = SL_OP_RESHAPE}, "unflatten", y, &b, 1);
+    return y;
+}
+
 static uint32_t add_binary(struct fixture *f, const char *name, uint32_t kind, uint32_t a,
                            uint32_t b)
 {
@@ -131,8 +146,8 @@ static void build(struct fixture *f)
     const uint32_t joined = add_map(f, "joined", CHANNELS), both[] = {left, point};
     add_node(f, (struct sl_node){.op = SL_OP_CONCAT, .attrs = {.axis = 1}}, "joined", joined, both,
              2);
-    const uint32_t mixed =
-        add_conv(f, "mixed", add_shuffle(f, joined), CHANNELS, CHANNELS, 3, false, false);
+    const uint32_t shuffled = add_flat_shuffle(f, add_shuffle(f, joined));
+    const uint32_t mixed = add_conv(f, "mixed", shuffled, CHANNELS, CHANNELS, 3, false, false);
     const uint32_t sum = add_binary(f, "sum", SL_BINARY_ADD, mixed, stem);
     const uint32_t scale = add_tensor(f, "scale", 4, (int64_t[]){1, CHANNELS, 1, 1}, true);
     const uint32_t scaled = add_binary(f, "scaled", SL_BINARY_MUL, sum, scale);
@@ -184,6 +199,7 @@ static void couples_channels(void **state)
     const uint32_t mixed = tensor_named(&f->graph, "mixed");
     const uint32_t deep = tensor_named(&f->graph, "deep");
     const uint32_t shuffled = tensor_named(&f->graph, "shuffled");
+    const uint32_t again = tensor_named(&f->graph, "flat_shuffled");
     for (uint32_t i = 0; i < CHANNELS; i++) {
         assert_int_equal(channels_slot(&c, stem, i), channels_slot(&c, sum, i));
         assert_int_equal(channels_slot(&c, stem, i), channels_slot(&c, mixed, i));
@@ -193,6 +209,8 @@ static void couples_channels(void **state)
         assert_int_equal(channels_slot(&c, deep, i), channels_slot(&c, stem, 4 + i));
         assert_int_equal(channels_plane(&c, shuffled, 2 * i).tensor, stem);
         assert_int_equal(channels_plane(&c, shuffled, 2 * i).channel, i);
+        assert_int_equal(channels_slot(&c, again, i), channels_slot(&c, shuffled, 2 * i));
+        assert_int_equal(channels_slot(&c, again, 4 + i), channels_slot(&c, shuffled, 2 * i + 1));
     }
     assert_string_equal(c.fixed_by[channels_slot(&c, tensor_named(&f->graph, "head"), 0)],
                         "the network's output");
@@ -321,7 +339,7 @@ static void refuses_batches(void **state)
 
 // --- the tape
 
-// Pooling, enlarging, slices of pixels and an activation that is smooth.
+// Pooling, padding, enlarging, slices of pixels and an activation that is smooth.
 static void build_other(struct fixture *f)
 {
     const int64_t half = SIDE / 2;
@@ -360,7 +378,13 @@ static void build_other(struct fixture *f)
                                                   .scale = {1, 1, 2, 2}};
     const uint32_t wide = add_map(f, "wide", CHANNELS);
     add_node(f, wider, "wide", wide, &product, 1);
-    const uint32_t head = add_conv(f, "head", wide, CHANNELS, 2, 1, false, false);
+    struct sl_node around = {.op = SL_OP_PAD, .attrs = {.pad = {.mode = SL_PAD_CONSTANT}}};
+    around.attrs.pad.before[2] = around.attrs.pad.after[3] = 1;
+    around.attrs.pad.after[2] = around.attrs.pad.before[3] = -1;
+    around.attrs.pad.value = 0.5f;
+    const uint32_t padded = add_map(f, "padded", CHANNELS);
+    add_node(f, around, "padded", padded, &wide, 1);
+    const uint32_t head = add_conv(f, "head", padded, CHANNELS, 2, 1, false, false);
     assert_int_equal(graph_add_output(&f->graph, head, &f->error), 0);
 }
 
