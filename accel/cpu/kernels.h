@@ -97,15 +97,25 @@ typedef void cpu_dequantize_fn(const struct cpu_quant *quant, const uint8_t *x, 
 // y[i] = table[x[i]]
 typedef void cpu_lookup_fn(const uint8_t table[256], const uint8_t *x, uint8_t *y, int64_t count);
 
-// y[i] = max(x[i], y[i])
-typedef void cpu_max_q8_fn(const uint8_t *x, uint8_t *y, int64_t count, uint32_t is_signed);
-// sums[i] += x[i] - zero
-typedef void cpu_accumulate_q8_fn(const uint8_t *x, int32_t *sums, int64_t count, int32_t zero,
-                                  uint32_t is_signed);
-// y[i] = round(sums[i] * multiplier), clamped and around the zero point as `quant` says
-typedef void cpu_rescale_q8_fn(const struct cpu_quant *quant, float multiplier, const int32_t *sums,
-                               uint8_t *y, int64_t count);
-typedef void cpu_max_f32_fn(const float *x, float *y, int64_t count);
+// A row of windows in NHWC. Tap (k, j) of output pixel p stands at
+// x + p * x_step + k * row_step + j * column_step bytes, `channels` values behind each other.
+struct cpu_windows {
+    const void *x;
+    void *y;
+    size_t x_step, y_step, row_step, column_step;
+    int64_t pixels, rows, columns, channels;
+};
+// y = the greatest value of a window; the lowest there is if it has no taps. NaN is never greater.
+typedef void cpu_max_q8_fn(const struct cpu_windows *w, uint32_t is_signed);
+typedef void cpu_max_f32_fn(const struct cpu_windows *w);
+// y = round_half_even(clamp(sum(x - x_zero) * multiplier, low, high)) + y_zero, with the bounds as
+// in the epilogue
+struct cpu_average {
+    int32_t x_zero, y_zero;
+    uint32_t x_signed;
+    float multiplier, low, high;
+};
+typedef void cpu_average_q8_fn(const struct cpu_windows *w, const struct cpu_average *average);
 
 // y[i] = f(x[i]) on real numbers; NaN stays NaN. x and y may be the same.
 struct cpu_unary {
@@ -245,8 +255,7 @@ struct cpu_kernels {
     cpu_lookup_fn *lookup;
     cpu_max_q8_fn *max_q8;
     cpu_max_f32_fn *max_f32;
-    cpu_accumulate_q8_fn *accumulate_q8;
-    cpu_rescale_q8_fn *rescale_q8;
+    cpu_average_q8_fn *average_q8;
     cpu_depthwise_s16_fn *depthwise_s16;
     cpu_depthwise_dot_fn *depthwise_dot;
     cpu_winograd_input_fn *winograd_input;
@@ -271,6 +280,28 @@ static inline void *cpu_next_output(const struct cpu_conv_row *row)
 {
     size_t element = row->epilogue->to_real || row->epilogue->to_sums ? 4 : 1;
     return (char *)row->y + CPU_BLOCK * element;
+}
+
+// Tap (row, column) of output pixel p.
+static inline const void *cpu_window_tap(const struct cpu_windows *w, int64_t p, int64_t row,
+                                         int64_t column)
+{
+    return (const char *)w->x + (size_t)p * w->x_step + (size_t)row * w->row_step +
+           (size_t)column * w->column_step;
+}
+static inline void *cpu_window_output(const struct cpu_windows *w, int64_t p)
+{
+    return (char *)w->y + (size_t)p * w->y_step;
+}
+// What is left when `done` channels of `element` bytes are.
+static inline struct cpu_windows cpu_windows_rest(const struct cpu_windows *w, int64_t done,
+                                                  size_t element)
+{
+    struct cpu_windows rest = *w;
+    rest.x = (const char *)w->x + (size_t)done * element;
+    rest.y = (char *)w->y + (size_t)done * element;
+    rest.channels -= done;
+    return rest;
 }
 
 #define KERNEL(slot, isa, function) cpu_##slot##_fn function;

@@ -68,31 +68,53 @@ void cpu_lookup_c(const uint8_t table[256], const uint8_t *x, uint8_t *y, int64_
         y[i] = table[x[i]];
 }
 
-void cpu_max_q8_c(const uint8_t *x, uint8_t *y, int64_t count, uint32_t is_signed)
+void cpu_max_q8_c(const struct cpu_windows *w, uint32_t is_signed)
 {
-    for (int64_t i = 0; i < count; i++)
-        if (load(x, i, is_signed) > load(y, i, is_signed))
-            y[i] = x[i];
+    for (int64_t p = 0; p < w->pixels; p++) {
+        uint8_t *y = cpu_window_output(w, p);
+        memset(y, is_signed ? 0x80 : 0, (size_t)w->channels);
+        for (int64_t k = 0; k < w->rows * w->columns; k++) {
+            const uint8_t *x = cpu_window_tap(w, p, k / w->columns, k % w->columns);
+            for (int64_t i = 0; i < w->channels; i++)
+                if (load(x, i, is_signed) > load(y, i, is_signed))
+                    y[i] = x[i];
+        }
+    }
 }
 
-void cpu_max_f32_c(const float *x, float *y, int64_t count)
+void cpu_max_f32_c(const struct cpu_windows *w)
 {
-    for (int64_t i = 0; i < count; i++)
-        y[i] = x[i] > y[i] ? x[i] : y[i];
+    for (int64_t p = 0; p < w->pixels; p++) {
+        float *y = cpu_window_output(w, p);
+        for (int64_t i = 0; i < w->channels; i++)
+            y[i] = -INFINITY;
+        for (int64_t k = 0; k < w->rows * w->columns; k++) {
+            const float *x = cpu_window_tap(w, p, k / w->columns, k % w->columns);
+            for (int64_t i = 0; i < w->channels; i++)
+                y[i] = x[i] > y[i] ? x[i] : y[i];
+        }
+    }
 }
 
-void cpu_accumulate_q8_c(const uint8_t *x, int32_t *sums, int64_t count, int32_t zero,
-                         uint32_t is_signed)
+static int32_t window_sum(const struct cpu_windows *w, int64_t p, int64_t i, uint32_t is_signed)
 {
-    for (int64_t i = 0; i < count; i++)
-        sums[i] += load(x, i, is_signed) - zero;
+    int32_t sum = 0;
+    for (int64_t k = 0; k < w->rows * w->columns; k++)
+        sum += load(cpu_window_tap(w, p, k / w->columns, k % w->columns), i, is_signed);
+    return sum;
 }
 
-void cpu_rescale_q8_c(const struct cpu_quant *quant, float multiplier, const int32_t *sums,
-                      uint8_t *y, int64_t count)
+void cpu_average_q8_c(const struct cpu_windows *w, const struct cpu_average *average)
 {
-    for (int64_t i = 0; i < count; i++)
-        y[i] = round_to_byte((float)sums[i] * multiplier, quant->low, quant->high, quant->zero);
+    const int32_t zeros = (int32_t)(w->rows * w->columns) * average->x_zero;
+    for (int64_t p = 0; p < w->pixels; p++) {
+        uint8_t *y = cpu_window_output(w, p);
+        for (int64_t i = 0; i < w->channels; i++) {
+            float sum = (float)(window_sum(w, p, i, average->x_signed) - zeros);
+            y[i] = round_to_byte(sum * average->multiplier, average->low, average->high,
+                                 average->y_zero);
+        }
+    }
 }
 
 void cpu_gather_c(const struct cpu_gather *job)

@@ -1,6 +1,6 @@
-// Steps that average windows in NHWC: each output pixel takes its window's pixels one by one, all
-// channels at once.
+// Steps that average windows in NHWC, all windows of a row that have as many taps at once.
 #include "accel/cpu/compile.h"
+#include "accel/cpu/taps.h"
 
 #include <string.h>
 
@@ -14,25 +14,13 @@ struct pool_state {
     size_t pixel;                       // bytes
     struct sl_pool_attrs attrs;
     uint32_t scratch;
-    int32_t x_zero;
-    float x_scale;
-    struct cpu_quant quant;
+    float x_scale, y_scale;
+    struct cpu_average average; // but for the multiplier
 };
 
 static size_t sums_bytes(const struct pool_state *s)
 {
-    return (size_t)s->channels * (s->dtype == SL_F32 ? sizeof(double) : sizeof(int32_t));
-}
-
-// Taps of a window along an axis that lie inside the input.
-static void inside(const struct pool_state *s, int axis, int64_t out, int64_t *first, int64_t *end)
-{
-    int64_t start = out * s->attrs.stride[axis] - s->attrs.pad[axis];
-    int64_t step = s->attrs.dilation[axis];
-    *first = start < 0 ? (-start + step - 1) / step : 0;
-    int64_t room = s->in[axis] - start;
-    *end = room <= 0 ? 0 : (room + step - 1) / step;
-    *end = *end < s->attrs.kernel[axis] ? *end : s->attrs.kernel[axis];
+    return s->dtype == SL_F32 ? (size_t)s->channels * sizeof(double) : 0;
 }
 
 // How many positions the mean divides by: those inside, or with count_include_pad those inside the
@@ -51,47 +39,53 @@ static int64_t divisor(const struct pool_state *s, const int64_t out[2], int64_t
     return count;
 }
 
-// One pixel's channels are added to `sums`: int32 of bytes, double of real numbers.
-static void accumulate(const struct pool_state *s, const unsigned char *x, void *sums)
+static void average_real(const struct cpu_windows *w, int64_t count, double *sums)
 {
-    if (s->dtype != SL_F32) {
-        s->kernels->accumulate_q8(x, sums, s->channels, s->x_zero, s->dtype == SL_I8);
-        return;
+    for (int64_t p = 0; p < w->pixels; p++) {
+        float *y = cpu_window_output(w, p);
+        memset(sums, 0, (size_t)w->channels * sizeof(*sums));
+        for (int64_t k = 0; k < w->rows; k++)
+            for (int64_t j = 0; j < w->columns; j++) {
+                const float *x = cpu_window_tap(w, p, k, j);
+                for (int64_t i = 0; i < w->channels; i++)
+                    sums[i] += (double)x[i];
+            }
+        for (int64_t i = 0; i < w->channels; i++)
+            y[i] = (float)(sums[i] / (double)count);
     }
-    const float *from = (const float *)(const void *)x;
-    double *to = sums;
-    for (int64_t i = 0; i < s->channels; i++)
-        to[i] += (double)from[i];
 }
 
-static void finish(const struct pool_state *s, const void *sums, int64_t count, unsigned char *y)
+static void average_windows(const struct pool_state *s, const struct cpu_windows *w, int64_t count,
+                            double *sums)
 {
-    if (s->dtype != SL_F32) {
-        float multiplier = s->x_scale / (s->quant.scale * (float)count);
-        s->kernels->rescale_q8(&s->quant, multiplier, sums, y, s->channels);
+    if (s->dtype == SL_F32) {
+        average_real(w, count, sums);
         return;
     }
-    const double *from = sums;
-    for (int64_t i = 0; i < s->channels; i++)
-        ((float *)(void *)y)[i] = (float)(from[i] / (double)count);
+    struct cpu_average average = s->average;
+    average.multiplier = s->x_scale / (s->y_scale * (float)count);
+    s->kernels->average_q8(w, &average);
 }
 
-static void average_pixel(const struct pool_state *s, const unsigned char *x, unsigned char *y,
-                          void *sums, const int64_t out[2])
+static void average_row(const struct pool_state *s, const unsigned char *x, int64_t oy,
+                        unsigned char *y, double *sums)
 {
-    int64_t y0, y1, x0, x1;
-    inside(s, 0, out[0], &y0, &y1);
-    inside(s, 1, out[1], &x0, &x1);
-    memset(sums, 0, sums_bytes(s));
-    for (int64_t ky = y0; ky < y1; ky++)
-        for (int64_t kx = x0; kx < x1; kx++) {
-            int64_t iy = out[0] * s->attrs.stride[0] - s->attrs.pad[0] + ky * s->attrs.dilation[0];
-            int64_t ix = out[1] * s->attrs.stride[1] - s->attrs.pad[1] + kx * s->attrs.dilation[1];
-            accumulate(s, x + (size_t)(iy * s->in[1] + ix) * s->pixel, sums);
-        }
-    int64_t within = y1 > y0 && x1 > x0 ? (y1 - y0) * (x1 - x0) : 0;
-    int64_t count = divisor(s, out, within);
-    finish(s, sums, count ? count : 1, y);
+    const struct cpu_taps rows = cpu_taps_inside(&s->attrs, 0, s->in[0], oy);
+    struct cpu_windows w = {.x_step = (size_t)s->attrs.stride[1] * s->pixel,
+                            .y_step = s->pixel,
+                            .row_step = (size_t)(s->attrs.dilation[0] * s->in[1]) * s->pixel,
+                            .column_step = (size_t)s->attrs.dilation[1] * s->pixel,
+                            .rows = rows.count,
+                            .channels = s->channels};
+    for (int64_t ox = 0; ox < s->out[1]; ox += w.pixels) {
+        const struct cpu_taps columns = cpu_taps_inside(&s->attrs, 1, s->in[1], ox);
+        w.x = x + (size_t)(rows.at * s->in[1] + columns.at) * s->pixel;
+        w.y = y + (size_t)ox * s->pixel;
+        w.columns = columns.count;
+        w.pixels = columns.alike < s->out[1] - ox ? columns.alike : s->out[1] - ox;
+        const int64_t count = divisor(s, (int64_t[]){oy, ox}, rows.count * columns.count);
+        average_windows(s, &w, count ? count : 1, sums);
+    }
 }
 
 static void run_average_pool(const struct cpu_program *program, const struct cpu_step *step,
@@ -104,10 +98,7 @@ static void run_average_pool(const struct cpu_program *program, const struct cpu
         unsigned char *y = cpu_data(program, s->y);
         x += (size_t)(row / s->out[0] * s->in[0] * s->in[1]) * s->pixel;
         y += (size_t)(row * s->out[1]) * s->pixel;
-        for (int64_t ox = 0; ox < s->out[1]; ox++) {
-            const int64_t out[2] = {row % s->out[0], ox};
-            average_pixel(s, x, y + (size_t)ox * s->pixel, sums, out);
-        }
+        average_row(s, x, row % s->out[0], y, (double *)(void *)sums);
     }
 }
 
@@ -138,12 +129,13 @@ static void set_quant(const struct sl_tensor *x, const struct sl_tensor *y, stru
     const struct sl_activation none = {0};
     int32_t low, high;
     sl_quant_bounds(y, &none, &low, &high);
-    s->x_zero = x->quant.zero_point[0];
     s->x_scale = x->quant.scale[0];
-    s->quant = (struct cpu_quant){.scale = y->quant.scale[0],
-                                  .low = (float)(low - y->quant.zero_point[0]),
-                                  .high = (float)(high - y->quant.zero_point[0]),
-                                  .zero = y->quant.zero_point[0]};
+    s->y_scale = y->quant.scale[0];
+    s->average = (struct cpu_average){.x_zero = x->quant.zero_point[0],
+                                      .x_signed = x->dtype == SL_I8,
+                                      .y_zero = y->quant.zero_point[0],
+                                      .low = (float)(low - y->quant.zero_point[0]),
+                                      .high = (float)(high - y->quant.zero_point[0])};
 }
 
 int cpu_lower_average_pool(struct cpu_compiler *c, const struct sl_node *node)

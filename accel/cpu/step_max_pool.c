@@ -1,9 +1,7 @@
 // Steps that take the maximum of windows in NHWC: first over the rows of a window, then over its
 // columns, each time for a whole row of pixels at once.
 #include "accel/cpu/compile.h"
-
-#include <math.h>
-#include <string.h>
+#include "accel/cpu/taps.h"
 
 struct max_pool {
     const struct cpu_kernels *kernels;
@@ -13,68 +11,50 @@ struct max_pool {
     size_t pixel; // bytes
 };
 
-static void clear(const struct max_pool *s, unsigned char *y, int64_t pixels)
+static void take_most(const struct max_pool *s, const struct cpu_windows *w)
 {
     if (s->dtype == SL_F32)
-        for (int64_t i = 0; i < pixels * s->channels; i++)
-            ((float *)(void *)y)[i] = -INFINITY;
+        s->kernels->max_f32(w);
     else
-        memset(y, s->dtype == SL_I8 ? 0x80 : 0, (size_t)pixels * s->pixel);
+        s->kernels->max_q8(w, s->dtype == SL_I8);
 }
 
-static void raise(const struct max_pool *s, const unsigned char *x, unsigned char *y,
-                  int64_t pixels)
-{
-    int64_t count = pixels * s->channels;
-    if (s->dtype == SL_F32)
-        s->kernels->max_f32((const float *)(const void *)x, (float *)(void *)y, count);
-    else
-        s->kernels->max_q8(x, y, count, s->dtype == SL_I8);
-}
-
-// The maximum of the window's rows, for every column of the input.
+// The greatest of the window's rows, for every column of the input.
 static void max_of_rows(const struct max_pool *s, const unsigned char *x, int64_t oy,
                         unsigned char *y)
 {
-    bool first = true;
-    for (int64_t k = 0; k < s->attrs.kernel[0]; k++) {
-        int64_t row = oy * s->attrs.stride[0] - s->attrs.pad[0] + k * s->attrs.dilation[0];
-        if (row < 0 || row >= s->in[0])
-            continue;
-        const unsigned char *from = x + (size_t)(row * s->in[1]) * s->pixel;
-        if (first)
-            memcpy(y, from, (size_t)s->in[1] * s->pixel);
-        else
-            raise(s, from, y, s->in[1]);
-        first = false;
-    }
-    if (first)
-        clear(s, y, s->in[1]);
+    const struct cpu_taps taps = cpu_taps_inside(&s->attrs, 0, s->in[0], oy);
+    const size_t row = (size_t)s->in[1] * s->pixel;
+    const struct cpu_windows w = {.x = x + (size_t)taps.at * row,
+                                  .y = y,
+                                  .column_step = (size_t)s->attrs.dilation[0] * row,
+                                  .pixels = 1,
+                                  .rows = 1,
+                                  .columns = taps.count,
+                                  .channels = s->in[1] * s->channels};
+    take_most(s, &w);
 }
 
-// Windows at every column, as if the stride were 1: `count` of them.
-static void max_of_columns(const struct max_pool *s, const unsigned char *x, int64_t count,
-                           unsigned char *y)
+static void max_of_columns(const struct max_pool *s, const unsigned char *x, unsigned char *y)
 {
-    clear(s, y, count);
-    for (int64_t k = 0; k < s->attrs.kernel[1]; k++) {
-        int64_t shift = k * s->attrs.dilation[1] - s->attrs.pad[1];
-        int64_t first = shift < 0 ? -shift : 0;
-        int64_t end = s->in[1] - shift < count ? s->in[1] - shift : count;
-        if (first < end)
-            raise(s, x + (size_t)(first + shift) * s->pixel, y + (size_t)first * s->pixel,
-                  end - first);
+    struct cpu_windows w = {.x_step = (size_t)s->attrs.stride[1] * s->pixel,
+                            .y_step = s->pixel,
+                            .column_step = (size_t)s->attrs.dilation[1] * s->pixel,
+                            .rows = 1,
+                            .channels = s->channels};
+    for (int64_t ox = 0; ox < s->out[1]; ox += w.pixels) {
+        const struct cpu_taps taps = cpu_taps_inside(&s->attrs, 1, s->in[1], ox);
+        w.x = x + (size_t)taps.at * s->pixel;
+        w.y = y + (size_t)ox * s->pixel;
+        w.columns = taps.count;
+        w.pixels = taps.alike < s->out[1] - ox ? taps.alike : s->out[1] - ox;
+        take_most(s, &w);
     }
-}
-
-static int64_t positions(const struct max_pool *s)
-{
-    return (s->out[1] - 1) * s->attrs.stride[1] + 1;
 }
 
 static size_t scratch_bytes(const struct max_pool *s)
 {
-    return ((size_t)(s->in[1] + positions(s)) * s->pixel + 63) & ~(size_t)63;
+    return ((size_t)s->in[1] * s->pixel + 63) & ~(size_t)63;
 }
 
 static void run_max_pool(const struct cpu_program *program, const struct cpu_step *step,
@@ -82,17 +62,13 @@ static void run_max_pool(const struct cpu_program *program, const struct cpu_ste
 {
     const struct max_pool *s = step->state;
     unsigned char *rows = (unsigned char *)cpu_data(program, s->scratch) + part * scratch_bytes(s);
-    unsigned char *columns = rows + (size_t)s->in[1] * s->pixel;
     for (int64_t row = first; row < end; row++) {
         const unsigned char *x = cpu_data(program, s->x);
         unsigned char *y = cpu_data(program, s->y);
         x += (size_t)(row / s->out[0] * s->in[0] * s->in[1]) * s->pixel;
         y += (size_t)(row * s->out[1]) * s->pixel;
         max_of_rows(s, x, row % s->out[0], rows);
-        max_of_columns(s, rows, positions(s), s->attrs.stride[1] == 1 ? y : columns);
-        for (int64_t i = 0; s->attrs.stride[1] > 1 && i < s->out[1]; i++)
-            memcpy(y + (size_t)i * s->pixel, columns + (size_t)(i * s->attrs.stride[1]) * s->pixel,
-                   s->pixel);
+        max_of_columns(s, rows, y);
     }
 }
 

@@ -55,7 +55,11 @@ cpu_depthwise_dot_fn cpu_depthwise_dot_avxvnni_simde, cpu_depthwise_dot_avx512vn
 cpu_conv_dot_pair_fn cpu_conv_dot_pair_avx512vnni_simde;
 cpu_conv_s16_fn cpu_conv_s16_avx512vnni_simde;
 cpu_conv_f32_fn cpu_conv_f32_avx512vnni_simde;
+cpu_add_q8_fn cpu_add_q8_avx512vnni_simde;
 cpu_quantize_fn cpu_quantize_avx512vnni_simde;
+cpu_dequantize_fn cpu_dequantize_avx512vnni_simde;
+cpu_max_q8_fn cpu_max_q8_avx512vnni_simde;
+cpu_average_q8_fn cpu_average_q8_avx512vnni_simde;
 
 static void check_conv_dot_tiles(struct round *round, struct guard *guard)
 {
@@ -85,8 +89,16 @@ static const struct kernel kernels[] = {
      (kernel_fn *)cpu_conv_f32_avx512vnni_simde, check_conv_f32, 1},
     {"conv_s16", "cpu_conv_s16_avx512vnni (SIMDe)", CPU_AVX2,
      (kernel_fn *)cpu_conv_s16_avx512vnni_simde, check_conv_s16, 1},
+    {"add_q8", "cpu_add_q8_avx512vnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_add_q8_avx512vnni_simde,
+     check_add_q8, 1},
     {"quantize", "cpu_quantize_avx512vnni (SIMDe)", CPU_AVX2,
      (kernel_fn *)cpu_quantize_avx512vnni_simde, check_quantize, 1},
+    {"dequantize", "cpu_dequantize_avx512vnni (SIMDe)", CPU_AVX2,
+     (kernel_fn *)cpu_dequantize_avx512vnni_simde, check_dequantize, 1},
+    {"max_q8", "cpu_max_q8_avx512vnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_max_q8_avx512vnni_simde,
+     check_max_q8, 1},
+    {"average_q8", "cpu_average_q8_avx512vnni (SIMDe)", CPU_AVX2,
+     (kernel_fn *)cpu_average_q8_avx512vnni_simde, check_average_q8, 1},
     {"conv_dot", "cpu_conv_dot_amx (model)", CPU_AVX2, (kernel_fn *)cpu_conv_dot_amx_model,
      check_conv_dot_tiles, CPU_AMX_TILE},
 #endif

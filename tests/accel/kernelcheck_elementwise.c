@@ -155,50 +155,63 @@ void check_binary_f32(struct round *round, struct guard *guard)
     RUN_BOTH(round, cpu_binary_f32_fn, want, have, bytes, kind, a, b, y, count);
 }
 
+// 3 x 3 windows two pixels apart in a round that is timed.
+static struct cpu_windows random_windows(struct round *round, size_t element, size_t *x_bytes,
+                                         size_t *y_bytes)
+{
+    struct random *r = round->random;
+    struct cpu_windows w = {.pixels = size(round, 6, 44),
+                            .rows = round->bench ? 3 : random_in(r, 0, 4),
+                            .columns = round->bench ? 3 : random_in(r, 0, 4),
+                            .channels = size(round, 150, 32)};
+    const size_t gap = round->bench ? 0 : (size_t)random_in(r, 0, 3);
+    w.column_step = ((size_t)w.channels + gap) * element;
+    w.row_step = (size_t)w.pixels * 2 * w.column_step;
+    w.x_step = w.column_step * (round->bench ? 2 : (size_t)random_in(r, 1, 3));
+    w.y_step = w.column_step;
+    *x_bytes = (size_t)(w.pixels - 1) * w.x_step + (size_t)w.channels * element;
+    *x_bytes += w.rows ? (size_t)(w.rows - 1) * w.row_step : 0;
+    *x_bytes += w.columns ? (size_t)(w.columns - 1) * w.column_step : 0;
+    *y_bytes = (size_t)(w.pixels - 1) * w.y_step + (size_t)w.channels * element;
+    return w;
+}
+
 void check_max_q8(struct round *round, struct guard *guard)
 {
-    int64_t count = size(round, 200, 4096);
+    size_t x_bytes, bytes;
+    struct cpu_windows w = random_windows(round, 1, &x_bytes, &bytes);
     uint32_t is_signed = (uint32_t)random_in(round->random, 0, 1);
-    const uint8_t *x = random_bytes(round, guard, (size_t)count);
-    void *want = random_bytes(round, guard, (size_t)count);
-    void *have = guard_take(guard, (size_t)count);
-    RUN_BOTH(round, cpu_max_q8_fn, want, have, (size_t)count, x, y, count, is_signed);
+    w.x = random_bytes(round, guard, x_bytes);
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_max_q8_fn, want, have, bytes, (w.y = y, &w), is_signed);
 }
 
 void check_max_f32(struct round *round, struct guard *guard)
 {
-    int64_t count = size(round, 200, 4096);
-    float *x = random_reals(round, guard, (size_t)count, 1e14f);
-    x[random_in(round->random, 0, count - 1)] = NAN;
-    size_t bytes = (size_t)count * sizeof(float);
+    size_t x_bytes, bytes;
+    struct cpu_windows w = random_windows(round, sizeof(float), &x_bytes, &bytes);
+    const size_t count = x_bytes / sizeof(float);
+    float *x = random_reals(round, guard, count, 1e14f);
+    x[random_in(round->random, 0, (int64_t)count - 1)] = NAN;
+    w.x = x;
     void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
-    RUN_BOTH(round, cpu_max_f32_fn, want, have, bytes, x, y, count);
+    RUN_BOTH(round, cpu_max_f32_fn, want, have, bytes, (w.y = y, &w));
 }
 
-void check_accumulate_q8(struct round *round, struct guard *guard)
+void check_average_q8(struct round *round, struct guard *guard)
 {
-    int64_t count = size(round, 200, 4096);
-    uint32_t is_signed = (uint32_t)random_in(round->random, 0, 1);
-    int32_t zero = (int32_t)random_in(round->random, 0, 127);
-    const uint8_t *x = random_bytes(round, guard, (size_t)count);
-    size_t bytes = (size_t)count * sizeof(int32_t);
-    int32_t *want = random_bytes(round, guard, bytes);
-    for (int64_t i = 0; i < count; i++)
-        want[i] /= 4;
-    void *have = guard_take(guard, bytes);
-    RUN_BOTH(round, cpu_accumulate_q8_fn, want, have, bytes, x, y, count, zero, is_signed);
-}
-
-void check_rescale_q8(struct round *round, struct guard *guard)
-{
-    int64_t count = size(round, 200, 4096);
-    struct cpu_quant quant = make_quant(round->random);
-    float multiplier = random_in(round->random, 0, 1) ? 0.25f : 0.0137f;
-    int32_t *sums = guard_take(guard, (size_t)count * sizeof(*sums));
-    for (int64_t i = 0; i < count; i++)
-        sums[i] = (int32_t)random_in(round->random, -3000, 3000);
-    void *want = random_bytes(round, guard, (size_t)count);
-    void *have = guard_take(guard, (size_t)count);
-    RUN_BOTH(round, cpu_rescale_q8_fn, want, have, (size_t)count, &quant, multiplier, sums, y,
-             count);
+    size_t x_bytes, bytes;
+    struct cpu_windows w = random_windows(round, 1, &x_bytes, &bytes);
+    const struct cpu_quant quant = make_quant(round->random);
+    const struct cpu_average average = {
+        .x_zero = (int32_t)random_in(round->random, -128, 255),
+        .x_signed = (uint32_t)random_in(round->random, 0, 1),
+        .y_zero = quant.zero,
+        .multiplier = random_in(round->random, 0, 1) ? 0.25f : 0.0137f,
+        .low = quant.low,
+        .high = quant.high,
+    };
+    w.x = random_bytes(round, guard, x_bytes);
+    void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
+    RUN_BOTH(round, cpu_average_q8_fn, want, have, bytes, (w.y = y, &w), &average);
 }

@@ -33,7 +33,7 @@ class Mistakes(unittest.TestCase):
     def test_other_bytes(self):
         for kernel in (
             "broken_widen_tail",
-            "broken_max_q8_forgets_y",
+            "broken_max_q8_forgets_column",
             "broken_quantize_rounds_up",
             "broken_dequantize_last_bit",
             "broken_conv_dot_saturates",

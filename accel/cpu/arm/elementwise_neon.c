@@ -1,6 +1,8 @@
 // Element-wise kernels for NEON. What is left over at the end goes to the C kernels.
 #include "accel/cpu/arm/neon.h"
 
+#include <math.h>
+
 INLINE int16x8_t load_words(const uint8_t *x, uint32_t is_signed)
 {
     const uint8x8_t bytes = vld1_u8(x);
@@ -126,50 +128,77 @@ void cpu_lookup_neon(const uint8_t table[256], const uint8_t *x, uint8_t *y, int
     cpu_lookup_c(table, x + i, y + i, count - i);
 }
 
-void cpu_max_q8_neon(const uint8_t *x, uint8_t *y, int64_t count, uint32_t is_signed)
+INLINE uint8x16_t greater(uint8x16_t a, uint8x16_t b, uint32_t is_signed)
 {
-    int64_t i = 0;
-    for (; count - i >= 16; i += 16) {
-        const uint8x16_t a = vld1q_u8(x + i), b = vld1q_u8(y + i);
-        const int8x16_t most = vmaxq_s8(vreinterpretq_s8_u8(a), vreinterpretq_s8_u8(b));
-        vst1q_u8(y + i, is_signed ? vreinterpretq_u8_s8(most) : vmaxq_u8(a, b));
-    }
-    cpu_max_q8_c(x + i, y + i, count - i, is_signed);
+    const int8x16_t most = vmaxq_s8(vreinterpretq_s8_u8(a), vreinterpretq_s8_u8(b));
+    return is_signed ? vreinterpretq_u8_s8(most) : vmaxq_u8(a, b);
 }
 
-void cpu_max_f32_neon(const float *x, float *y, int64_t count)
+void cpu_max_q8_neon(const struct cpu_windows *w, uint32_t is_signed)
 {
-    int64_t i = 0;
-    for (; count - i >= 4; i += 4) {
-        const float32x4_t a = vld1q_f32(x + i), b = vld1q_f32(y + i);
-        vst1q_f32(y + i, vbslq_f32(vcgtq_f32(a, b), a, b));
+    const int64_t whole = w->channels & ~(int64_t)15;
+    for (int64_t p = 0; p < w->pixels; p++) {
+        uint8_t *y = cpu_window_output(w, p);
+        for (int64_t i = 0; i < whole; i += 16) {
+            uint8x16_t most = vdupq_n_u8(is_signed ? 0x80 : 0);
+            for (int64_t k = 0; k < w->rows; k++)
+                for (int64_t j = 0; j < w->columns; j++) {
+                    const uint8_t *x = cpu_window_tap(w, p, k, j);
+                    most = greater(vld1q_u8(x + i), most, is_signed);
+                }
+            vst1q_u8(y + i, most);
+        }
     }
-    cpu_max_f32_c(x + i, y + i, count - i);
+    const struct cpu_windows rest = cpu_windows_rest(w, whole, 1);
+    if (rest.channels > 0)
+        cpu_max_q8_c(&rest, is_signed);
 }
 
-void cpu_accumulate_q8_neon(const uint8_t *x, int32_t *sums, int64_t count, int32_t zero,
-                            uint32_t is_signed)
+void cpu_max_f32_neon(const struct cpu_windows *w)
 {
-    const int16x8_t centre = vdupq_n_s16((int16_t)zero);
-    int64_t i = 0;
-    for (; count - i >= 8; i += 8) {
-        const int16x8_t words = centred_words(x + i, centre, is_signed);
-        vst1q_s32(sums + i, vaddw_s16(vld1q_s32(sums + i), vget_low_s16(words)));
-        vst1q_s32(sums + i + 4, vaddw_high_s16(vld1q_s32(sums + i + 4), words));
+    const int64_t whole = w->channels & ~(int64_t)3;
+    for (int64_t p = 0; p < w->pixels; p++) {
+        float *y = cpu_window_output(w, p);
+        for (int64_t i = 0; i < whole; i += 4) {
+            float32x4_t most = vdupq_n_f32(-INFINITY);
+            for (int64_t k = 0; k < w->rows; k++)
+                for (int64_t j = 0; j < w->columns; j++) {
+                    const float *x = cpu_window_tap(w, p, k, j);
+                    const float32x4_t value = vld1q_f32(x + i);
+                    most = vbslq_f32(vcgtq_f32(value, most), value, most);
+                }
+            vst1q_f32(y + i, most);
+        }
     }
-    cpu_accumulate_q8_c(x + i, sums + i, count - i, zero, is_signed);
+    const struct cpu_windows rest = cpu_windows_rest(w, whole, sizeof(float));
+    if (rest.channels > 0)
+        cpu_max_f32_c(&rest);
 }
 
-void cpu_rescale_q8_neon(const struct cpu_quant *quant, float multiplier, const int32_t *sums,
-                         uint8_t *y, int64_t count)
+void cpu_average_q8_neon(const struct cpu_windows *w, const struct cpu_average *average)
 {
-    int64_t i = 0;
-    for (; count - i >= 8; i += 8) {
-        const struct eight real = {vmulq_n_f32(vcvtq_f32_s32(vld1q_s32(sums + i)), multiplier),
-                                   vmulq_n_f32(vcvtq_f32_s32(vld1q_s32(sums + i + 4)), multiplier)};
-        store_rounded(real, quant->low, quant->high, quant->zero, y + i);
+    const int32x4_t zeros = vdupq_n_s32((int32_t)(w->rows * w->columns) * average->x_zero);
+    const int64_t whole = w->channels & ~(int64_t)7;
+    for (int64_t p = 0; p < w->pixels; p++) {
+        uint8_t *y = cpu_window_output(w, p);
+        for (int64_t i = 0; i < whole; i += 8) {
+            int32x4_t low = vdupq_n_s32(0), high = low;
+            for (int64_t k = 0; k < w->rows; k++)
+                for (int64_t j = 0; j < w->columns; j++) {
+                    const uint8_t *x = cpu_window_tap(w, p, k, j);
+                    const int16x8_t words = load_words(x + i, average->x_signed);
+                    low = vaddw_s16(low, vget_low_s16(words));
+                    high = vaddw_high_s16(high, words);
+                }
+            const struct eight real = {
+                vmulq_n_f32(vcvtq_f32_s32(vsubq_s32(low, zeros)), average->multiplier),
+                vmulq_n_f32(vcvtq_f32_s32(vsubq_s32(high, zeros)), average->multiplier)};
+            store_rounded(real, average->low, average->high, average->y_zero, y + i);
+        }
     }
-    cpu_rescale_q8_c(quant, multiplier, sums + i, y + i, count - i);
+    const struct cpu_windows rest = cpu_windows_rest(w, whole, 1);
+    if (rest.channels > 0)
+        cpu_average_q8_c(&rest, average);
 }
 
 // One group of channels of all pixels. A mask's byte beyond 15 gives 0.

@@ -2,6 +2,7 @@
 #include "accel/cpu/kernels.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
@@ -283,56 +284,96 @@ void cpu_lookup_avx2(const uint8_t table[256], const uint8_t *x, uint8_t *y, int
     cpu_lookup_c(table, x + i, y + i, count - i);
 }
 
-void cpu_max_q8_avx2(const uint8_t *x, uint8_t *y, int64_t count, uint32_t is_signed)
+INLINE __m256i max_of_window(const struct cpu_windows *w, int64_t p, int64_t i, uint32_t is_signed)
 {
-    int64_t i = 0;
-    for (; count - i >= 32; i += 32) {
-        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)(x + i));
-        __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(y + i));
-        store_256(y + i, is_signed ? _mm256_max_epi8(a, b) : _mm256_max_epu8(a, b));
-    }
-    for (; count - i >= 16; i += 16) {
-        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(x + i));
-        __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(y + i));
-        _mm_storeu_si128((__m128i *)(void *)(y + i),
-                         is_signed ? _mm_max_epi8(a, b) : _mm_max_epu8(a, b));
-    }
-    cpu_max_q8_c(x + i, y + i, count - i, is_signed);
+    __m256i most = _mm256_set1_epi8(is_signed ? -128 : 0);
+    for (int64_t k = 0; k < w->rows; k++)
+        for (int64_t j = 0; j < w->columns; j++) {
+            const char *x = (const char *)cpu_window_tap(w, p, k, j) + i;
+            __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)x);
+            most = is_signed ? _mm256_max_epi8(most, bytes) : _mm256_max_epu8(most, bytes);
+        }
+    return most;
 }
 
-void cpu_max_f32_avx2(const float *x, float *y, int64_t count)
+INLINE __m128i max_of_half_window(const struct cpu_windows *w, int64_t p, int64_t i,
+                                  uint32_t is_signed)
 {
-    int64_t i = 0;
-    for (; count - i >= 8; i += 8)
-        _mm256_storeu_ps(y + i, _mm256_max_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
-    cpu_max_f32_c(x + i, y + i, count - i);
+    __m128i most = _mm_set1_epi8(is_signed ? -128 : 0);
+    for (int64_t k = 0; k < w->rows; k++)
+        for (int64_t j = 0; j < w->columns; j++) {
+            __m128i bytes = load_128((const uint8_t *)cpu_window_tap(w, p, k, j) + i);
+            most = is_signed ? _mm_max_epi8(most, bytes) : _mm_max_epu8(most, bytes);
+        }
+    return most;
 }
 
-void cpu_accumulate_q8_avx2(const uint8_t *x, int32_t *sums, int64_t count, int32_t zero,
-                            uint32_t is_signed)
+INLINE void max_of_windows(const struct cpu_windows *w, uint32_t is_signed)
 {
-    __m256i centre = _mm256_set1_epi32(zero);
-    int64_t i = 0;
-    for (; count - i >= 8; i += 8) {
-        __m256i old = _mm256_loadu_si256((const __m256i *)(const void *)(sums + i));
-        __m256i value = _mm256_sub_epi32(load_8(x + i, is_signed), centre);
-        store_256(sums + i, _mm256_add_epi32(old, value));
+    for (int64_t p = 0; p < w->pixels; p++) {
+        uint8_t *y = cpu_window_output(w, p);
+        int64_t i = 0;
+        for (; w->channels - i >= 32; i += 32)
+            store_256(y + i, max_of_window(w, p, i, is_signed));
+        if (w->channels - i >= 16)
+            store_128(y + i, max_of_half_window(w, p, i, is_signed));
     }
-    cpu_accumulate_q8_c(x + i, sums + i, count - i, zero, is_signed);
 }
 
-void cpu_rescale_q8_avx2(const struct cpu_quant *quant, float multiplier, const int32_t *sums,
-                         uint8_t *y, int64_t count)
+void cpu_max_q8_avx2(const struct cpu_windows *w, uint32_t is_signed)
 {
-    struct rounding r = {_mm256_set1_ps(quant->scale), _mm256_set1_ps(quant->low),
-                         _mm256_set1_ps(quant->high), _mm256_set1_epi32(quant->zero)};
-    int64_t i = 0;
-    for (; count - i >= 8; i += 8) {
-        __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(sums + i));
-        store_rounded(&r, _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(multiplier)),
-                      y + i);
+    if (is_signed)
+        max_of_windows(w, 1);
+    else
+        max_of_windows(w, 0);
+    const struct cpu_windows rest = cpu_windows_rest(w, w->channels & ~(int64_t)15, 1);
+    if (rest.channels > 0)
+        cpu_max_q8_c(&rest, is_signed);
+}
+
+void cpu_max_f32_avx2(const struct cpu_windows *w)
+{
+    const int64_t whole = w->channels & ~(int64_t)7;
+    for (int64_t p = 0; p < w->pixels; p++) {
+        float *y = cpu_window_output(w, p);
+        for (int64_t i = 0; i < whole; i += 8) {
+            __m256 most = _mm256_set1_ps(-INFINITY);
+            for (int64_t k = 0; k < w->rows; k++)
+                for (int64_t j = 0; j < w->columns; j++) {
+                    const float *x = cpu_window_tap(w, p, k, j);
+                    most = _mm256_max_ps(_mm256_loadu_ps(x + i), most);
+                }
+            _mm256_storeu_ps(y + i, most);
+        }
     }
-    cpu_rescale_q8_c(quant, multiplier, sums + i, y + i, count - i);
+    const struct cpu_windows rest = cpu_windows_rest(w, whole, sizeof(float));
+    if (rest.channels > 0)
+        cpu_max_f32_c(&rest);
+}
+
+void cpu_average_q8_avx2(const struct cpu_windows *w, const struct cpu_average *average)
+{
+    const struct rounding r = {_mm256_set1_ps(1.0f), _mm256_set1_ps(average->low),
+                               _mm256_set1_ps(average->high), _mm256_set1_epi32(average->y_zero)};
+    const __m256i zeros = _mm256_set1_epi32((int32_t)(w->rows * w->columns) * average->x_zero);
+    const __m256 multiplier = _mm256_set1_ps(average->multiplier);
+    const int64_t whole = w->channels & ~(int64_t)7;
+    for (int64_t p = 0; p < w->pixels; p++) {
+        uint8_t *y = cpu_window_output(w, p);
+        for (int64_t i = 0; i < whole; i += 8) {
+            __m256i sum = _mm256_setzero_si256();
+            for (int64_t k = 0; k < w->rows; k++)
+                for (int64_t j = 0; j < w->columns; j++) {
+                    const uint8_t *x = cpu_window_tap(w, p, k, j);
+                    sum = _mm256_add_epi32(sum, load_8(x + i, average->x_signed));
+                }
+            __m256 real = _mm256_cvtepi32_ps(_mm256_sub_epi32(sum, zeros));
+            store_rounded(&r, _mm256_mul_ps(real, multiplier), y + i);
+        }
+    }
+    const struct cpu_windows rest = cpu_windows_rest(w, whole, 1);
+    if (rest.channels > 0)
+        cpu_average_q8_c(&rest, average);
 }
 
 // Where the parts of a group read: the first two stay in registers.
