@@ -23,16 +23,10 @@ enum { LANES = 4, PATCHES = 1, SIDE = 192, GRID = 32, MOST_HEADS = 64, HELD_OUT 
 #define FIRST  0.9f   // decay of the mean gradient
 #define SECOND 0.999f // and of its mean square
 
-struct patch {
-    uint32_t picture;
-    int64_t top, left;
-    uint32_t turn; // bits: from below, from the right, rows as columns
-};
-
 struct lane {
     struct tuner *tuner;
     struct tape teacher, student;
-    struct patch patches[CHECKS];
+    struct tune_patch patches[CHECKS];
     uint32_t count;
     bool learns;
     double loss;
@@ -54,21 +48,26 @@ struct tuner {
 };
 
 // Turned, so that the teacher meets what it does not know by heart from its own training.
-static void cut_patch(const struct tuner *t, const struct patch *p, struct tape *tape)
+void tune_cut_patch(const float *picture, const int64_t size[3], const struct tune_patch *p,
+                    const int64_t side[2], float *to)
 {
-    const float *picture = t->calibration->inputs[p->picture];
-    float *to = tape->maps[tape->graph->inputs[0]].value;
-    const int64_t width = t->picture[2];
+    const int64_t width = size[2];
     int64_t down = p->turn & 4 ? 1 : width, right = p->turn & 4 ? width : 1;
     int64_t corner = p->top * width + p->left;
-    corner += (p->turn & 1 ? (t->side[0] - 1) * down : 0);
-    corner += (p->turn & 2 ? (t->side[1] - 1) * right : 0);
+    corner += (p->turn & 1 ? (side[0] - 1) * down : 0);
+    corner += (p->turn & 2 ? (side[1] - 1) * right : 0);
     down = p->turn & 1 ? -down : down;
     right = p->turn & 2 ? -right : right;
-    for (int64_t c = 0; c < t->picture[0]; c++)
-        for (int64_t i = 0; i < t->side[0]; i++)
-            for (int64_t k = 0; k < t->side[1]; k++)
-                *to++ = picture[c * t->picture[1] * width + corner + i * down + k * right];
+    for (int64_t c = 0; c < size[0]; c++)
+        for (int64_t i = 0; i < side[0]; i++)
+            for (int64_t k = 0; k < side[1]; k++)
+                *to++ = picture[c * size[1] * width + corner + i * down + k * right];
+}
+
+static void fill_input(const struct tuner *t, const struct tune_patch *p, struct tape *tape)
+{
+    tune_cut_patch(t->calibration->inputs[p->picture], t->picture, p, t->side,
+                   tape->maps[tape->graph->inputs[0]].value);
 }
 
 // Huber's loss of the difference in standard deviations, and its derivative.
@@ -97,8 +96,8 @@ static void *run_lane(void *data)
     struct lane *lane = data;
     lane->loss = 0;
     for (uint32_t i = 0; i < lane->count; i++) {
-        cut_patch(lane->tuner, &lane->patches[i], &lane->teacher);
-        cut_patch(lane->tuner, &lane->patches[i], &lane->student);
+        fill_input(lane->tuner, &lane->patches[i], &lane->teacher);
+        fill_input(lane->tuner, &lane->patches[i], &lane->student);
         tape_forward(&lane->teacher);
         tape_forward(&lane->student);
         if (lane->learns)
@@ -145,7 +144,7 @@ static int64_t clamp_to_grid(int64_t centre, int64_t side, int64_t whole)
 }
 
 // A place on the picture, by half where something is and by half anywhere.
-static void choose_place(struct tuner *t, struct patch *p)
+static void choose_place(struct tuner *t, struct tune_patch *p)
 {
     const struct attention *a = t->attention;
     const uint32_t cells = a->rows * a->columns;
@@ -165,7 +164,7 @@ static void deal(struct tuner *t, uint32_t each, bool held_out)
     for (uint32_t i = 0; i < LANES; i++) {
         t->lanes[i].count = each;
         for (uint32_t k = 0; k < each; k++) {
-            struct patch *p = &t->lanes[i].patches[k];
+            struct tune_patch *p = &t->lanes[i].patches[k];
             do
                 p->picture = random_below(&t->random, t->calibration->count);
             while (is_held_out(t, p->picture) != (held_out && t->calibration->count >= HELD_OUT));
@@ -281,7 +280,7 @@ static int measure_heads(struct tuner *t, struct sl_error *error)
             return sl_error_set(error, -ENOMEM, "out of memory");
         }
         for (uint32_t i = 0; i < lane->count; i++) {
-            cut_patch(t, &lane->patches[i], &lane->teacher);
+            fill_input(t, &lane->patches[i], &lane->teacher);
             tape_forward(&lane->teacher);
             count += (double)area;
             for (int64_t k = 0; k < m->channels * area; k++) {

@@ -22,6 +22,16 @@ struct tune_report {
     char why[SL_ERROR_MAX]; // the node for which nothing was done, or ""
 };
 
+struct tune_patch {
+    uint32_t picture;
+    int64_t top, left;
+    uint32_t turn; // bits: from below, from the right, rows as columns (of square patches)
+};
+
+// Copies a patch of side[0] x side[1] out of a picture of size[0] channels, size[1] x size[2].
+void tune_cut_patch(const float *picture, const int64_t size[3], const struct tune_patch *patch,
+                    const int64_t side[2], float *to);
+
 // Changes the weights of `student`, whose heads have the same tensor numbers as those of `teacher`.
 // The same result whatever the number of processors.
 int tune_network(const struct graph *teacher, struct graph *student,

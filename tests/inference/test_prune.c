@@ -479,6 +479,32 @@ static void names_what_it_cannot_derive(void **state)
     assert_non_null(strstr(f->error.message, "'sum'"));
 }
 
+// --- tuning
+
+static void turns_patches(void **state)
+{
+    enum { HEIGHT = 7, WIDTH = 9 };
+    const int64_t size[] = {2, HEIGHT, WIDTH}, sides[2][2] = {{4, 4}, {3, 5}};
+    float picture[2 * HEIGHT * WIDTH], found[2 * 16];
+    (void)state;
+    for (int i = 0; i < 2 * HEIGHT * WIDTH; i++)
+        picture[i] = (float)i;
+    for (uint32_t turn = 0; turn < 8 + 4; turn++) { // a patch that is not square has four
+        const struct tune_patch patch = {.top = 2, .left = 3, .turn = turn % 8};
+        const int64_t *side = sides[turn / 8];
+        tune_cut_patch(picture, size, &patch, side, found);
+        for (int64_t i = 0; i < 2 * side[0] * side[1]; i++) {
+            const int64_t c = i / (side[0] * side[1]);
+            int64_t row = i / side[1] % side[0], column = i % side[1];
+            row = turn & 1 ? side[0] - 1 - row : row;
+            column = turn & 2 ? side[1] - 1 - column : column;
+            const int64_t down = turn & 4 ? column : row, right = turn & 4 ? row : column;
+            const int64_t at = (c * HEIGHT + 2 + down) * WIDTH + 3 + right;
+            assert_true(found[i] >= (float)at && found[i] <= (float)at);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +515,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_batches, begin, end),
         cmocka_unit_test_setup_teardown(derives_what_it_computes, begin, end),
         cmocka_unit_test_setup_teardown(names_what_it_cannot_derive, begin, end),
+        cmocka_unit_test(turns_patches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
