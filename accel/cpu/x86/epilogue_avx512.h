@@ -32,14 +32,6 @@ INLINE __m512i add_residual(const struct cpu_epilogue *e, __m512i sums, const ui
     return _mm512_cvtps_epi32(clamp(sum, add->low, add->high));
 }
 
-// Sums become integers, which no bound is needed for: packing saturates, and the bytes meet theirs
-// afterwards.
-INLINE __m512i round_sums(const struct cpu_epilogue *e, __m512i sums)
-{
-    return _mm512_cvtps_epi32(
-        _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(e->multiplier)));
-}
-
 // Packing works within quarters: what belongs to one of four pixels is then in every fourth word.
 INLINE __m512i gather_pixels(__m512i packed)
 {
@@ -47,17 +39,38 @@ INLINE __m512i gather_pixels(__m512i packed)
     return _mm512_permutexvar_epi32(order, packed);
 }
 
-// Bytes of four pixels, one behind the other.
-INLINE __m512i pack_pixels(const struct cpu_epilogue *e, __m512i a, __m512i b, __m512i c, __m512i d)
+// What bytes are made with, read once: stores might change the epilogue, as the compiler sees it.
+struct packing {
+    __m512 multiplier;
+    __m512i zero, low, high;
+    bool is_signed;
+};
+
+INLINE struct packing packing_of(const struct cpu_epilogue *e)
 {
-    const __m512i zero = _mm512_set1_epi16((short)e->zero);
-    const __m512i low = _mm512_set1_epi8((char)((int32_t)e->low + e->zero));
-    const __m512i high = _mm512_set1_epi8((char)((int32_t)e->high + e->zero));
-    __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero);
-    __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero);
-    __m512i bytes = e->y_signed
-                        ? _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(ab, cd), low), high)
-                        : _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(ab, cd), low), high);
+    return (struct packing){_mm512_loadu_ps(e->multiplier), _mm512_set1_epi16((short)e->zero),
+                            _mm512_set1_epi8((char)((int32_t)e->low + e->zero)),
+                            _mm512_set1_epi8((char)((int32_t)e->high + e->zero)), e->y_signed != 0};
+}
+
+// Sums become integers, which no bound is needed for: packing saturates, and the bytes meet theirs
+// afterwards.
+INLINE __m512i round_sums(const struct packing *k, __m512i sums)
+{
+    return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), k->multiplier));
+}
+
+// Bytes of four pixels, one behind the other.
+INLINE __m512i pack_pixels(const struct packing *k, __m512i a, __m512i b, __m512i c, __m512i d)
+{
+    __m512i ab = _mm512_packs_epi32(round_sums(k, a), round_sums(k, b));
+    __m512i cd = _mm512_packs_epi32(round_sums(k, c), round_sums(k, d));
+    ab = _mm512_adds_epi16(ab, k->zero);
+    cd = _mm512_adds_epi16(cd, k->zero);
+    __m512i bytes =
+        k->is_signed
+            ? _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(ab, cd), k->low), k->high)
+            : _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(ab, cd), k->low), k->high);
     return gather_pixels(bytes);
 }
 
@@ -130,14 +143,18 @@ INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int 
         (e->add ? store_added : store_others)(row, first, count, copies);
         return;
     }
-    UNROLLED for (int p = 0; p < count; p += 4, y += 4 * row->y_step)
+    const struct packing k = packing_of(e);
+    const size_t step = row->y_step;
+    UNROLLED for (int p = 0; p < count; p += 4, y += 4 * step)
     {
         const int last = count - 1;
-        store_four(y, row->y_step, count - p,
-                   pack_pixels(e, round_sums(e, sums[p]),
-                               round_sums(e, sums[p + 1 < last ? p + 1 : last]),
-                               round_sums(e, sums[p + 2 < last ? p + 2 : last]),
-                               round_sums(e, sums[p + 3 < last ? p + 3 : last])));
+        __m512i bytes =
+            pack_pixels(&k, sums[p], sums[p + 1 < last ? p + 1 : last],
+                        sums[p + 2 < last ? p + 2 : last], sums[p + 3 < last ? p + 3 : last]);
+        if (count - p >= 4 && step == CPU_BLOCK)
+            _mm512_storeu_si512(y, bytes);
+        else
+            store_four(y, step, count - p, bytes);
     }
 }
 
