@@ -58,31 +58,45 @@ INLINE void store_sums(const struct cpu_conv_row *row, int64_t pixel, __m256i lo
     }
 }
 
+// What bytes are made with, read once: stores might change the epilogue, as the compiler sees it.
+struct packing {
+    __m256 multiplier[2], most;
+    __m256i zero, low, high;
+    bool is_signed;
+};
+
+INLINE struct packing packing_of(const struct cpu_epilogue *e)
+{
+    return (struct packing){{_mm256_loadu_ps(e->multiplier), _mm256_loadu_ps(e->multiplier + 8)},
+                            _mm256_set1_ps(e->high),
+                            _mm256_set1_epi16((short)e->zero),
+                            _mm256_set1_epi8((char)((int32_t)e->low + e->zero)),
+                            _mm256_set1_epi8((char)((int32_t)e->high + e->zero)),
+                            e->y_signed != 0};
+}
+
 // Sixteen sums become words around the zero point. Only sums that are too large for an integer
 // need a bound here: packing saturates the others, and the bytes meet theirs afterwards.
-INLINE __m256i round_to_words(const struct cpu_epilogue *e, __m256i low, __m256i high)
+INLINE __m256i round_to_words(const struct packing *k, __m256i low, __m256i high)
 {
-    __m256 most = _mm256_set1_ps(e->high);
-    __m256 a = _mm256_mul_ps(_mm256_cvtepi32_ps(low), _mm256_loadu_ps(e->multiplier));
-    __m256 b = _mm256_mul_ps(_mm256_cvtepi32_ps(high), _mm256_loadu_ps(e->multiplier + 8));
-    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_min_ps(a, most)),
-                                       _mm256_cvtps_epi32(_mm256_min_ps(b, most)));
-    return _mm256_adds_epi16(words, _mm256_set1_epi16((short)e->zero));
+    __m256 a = _mm256_mul_ps(_mm256_cvtepi32_ps(low), k->multiplier[0]);
+    __m256 b = _mm256_mul_ps(_mm256_cvtepi32_ps(high), k->multiplier[1]);
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_min_ps(a, k->most)),
+                                       _mm256_cvtps_epi32(_mm256_min_ps(b, k->most)));
+    return _mm256_adds_epi16(words, k->zero);
 }
 
 // Words of two pixels become their bytes: the first pixel's in the low half.
-INLINE __m256i pack_pixels(const struct cpu_epilogue *e, __m256i first, __m256i second)
+INLINE __m256i pack_pixels(const struct packing *k, __m256i first, __m256i second)
 {
-    __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    __m256i low = _mm256_set1_epi8((char)((int32_t)e->low + e->zero));
-    __m256i high = _mm256_set1_epi8((char)((int32_t)e->high + e->zero));
-    if (e->y_signed) {
-        __m256i bytes = _mm256_packs_epi16(first, second);
-        bytes = _mm256_min_epi8(_mm256_max_epi8(bytes, low), high);
-        return _mm256_permutevar8x32_epi32(bytes, order);
-    }
-    __m256i bytes = _mm256_packus_epi16(first, second);
-    bytes = _mm256_min_epu8(_mm256_max_epu8(bytes, low), high);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i bytes;
+    if (k->is_signed)
+        bytes =
+            _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(first, second), k->low), k->high);
+    else
+        bytes =
+            _mm256_min_epu8(_mm256_max_epu8(_mm256_packus_epi16(first, second), k->low), k->high);
     return _mm256_permutevar8x32_epi32(bytes, order);
 }
 
@@ -109,11 +123,12 @@ INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int 
         UNROLLED for (int p = 0; p < count; p++) store_sums(row, first + p, low[p], high[p]);
         return;
     }
+    const struct packing k = packing_of(e);
     UNROLLED for (int p = 0; p < count; p += 2)
     {
         int second = p + 1 < count ? p + 1 : p;
-        __m256i bytes = pack_pixels(e, round_to_words(e, low[p], high[p]),
-                                    round_to_words(e, low[second], high[second]));
+        __m256i bytes = pack_pixels(&k, round_to_words(&k, low[p], high[p]),
+                                    round_to_words(&k, low[second], high[second]));
         store_half(row, first + p, _mm256_castsi256_si128(bytes));
         if (second != p)
             store_half(row, first + second, _mm256_extracti128_si256(bytes, 1));
