@@ -47,9 +47,20 @@ static bool one_scale_8bit(const struct sl_tensor *t)
     return sl_is_8bit(t) && t->quant.count == 1;
 }
 
-// NHWC if the first operand has it, so that no conversion is needed.
+static bool is_output(const struct cpu_compiler *c, uint32_t tensor)
+{
+    for (uint32_t i = 0; i < c->graph->n_outputs; i++)
+        if (c->graph->outputs[i] == tensor)
+            return true;
+    return false;
+}
+
+// NHWC if the first operand has it, so that no conversion is needed. Outputs are plain: bytes are
+// converted faster than the reals they become.
 static enum cpu_layout layout_of(const struct cpu_compiler *c, const struct sl_node *node)
 {
+    if (node->op == SL_OP_DEQUANTIZE && is_output(c, node->outputs[0]))
+        return CPU_PLAIN;
     return cpu_prefers_nhwc(c, node->inputs[0]) ? CPU_NHWC : CPU_PLAIN;
 }
 
