@@ -105,6 +105,18 @@ def refuses(folder):
     assert quantised.returncode == 1 and "quantised already" in quantised.stderr, quantised
 
 
+def takes_the_processors_kernels():
+    """Also from an OpenBLAS that does not know the processor yet."""
+    processor = pathlib.Path("/proc/cpuinfo").read_text().split()
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
+    done = subprocess.run([SIGHTLINE, "model", "--help"], capture_output=True, text=True, timeout=300,
+                          env={**environment, "OPENBLAS_VERBOSE": "2"})
+    assert done.returncode == 0 and "Usage" in done.stdout, done
+    cores = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Core: ")]
+    if "avx2" in processor and "fma" in processor and cores:
+        assert cores[-1] != "Core: Prescott", cores
+
+
 def main():
     if not PICTURES.is_dir():
         print(f"skipped: {PICTURES} is absent")
@@ -113,6 +125,7 @@ def main():
         global MODEL
         folder = pathlib.Path(name)
         MODEL = small(MODEL, folder / "model")
+        takes_the_processors_kernels()
         refuses(folder)
         follows_measured_time(folder)
         makes_a_model(folder)
