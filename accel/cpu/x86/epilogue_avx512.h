@@ -15,23 +15,6 @@ INLINE __m512 rescale(const struct cpu_epilogue *e, __m512i sums)
     return clamp(real, e->low, e->high);
 }
 
-// The sum with a residual's bytes, rounded.
-INLINE __m512i add_residual(const struct cpu_epilogue *e, __m512i sums, const uint8_t *residual)
-{
-    const struct cpu_add *add = e->add;
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)residual);
-    __m512i words = (add->residual_is_a ? add->a_signed : add->b_signed)
-                        ? _mm512_cvtepi8_epi32(bytes)
-                        : _mm512_cvtepu8_epi32(bytes);
-    __m512 other = _mm512_cvtepi32_ps(words);
-    __m512 own = _mm512_cvtepi32_ps(_mm512_cvtps_epi32(rescale(e, sums)));
-    own = _mm512_add_ps(own, _mm512_set1_ps((float)e->zero));
-    __m512 a = add->residual_is_a ? other : own, b = add->residual_is_a ? own : other;
-    __m512 sum = _mm512_fmadd_ps(b, _mm512_set1_ps(add->b_ratio), _mm512_set1_ps(add->offset));
-    sum = _mm512_fmadd_ps(a, _mm512_set1_ps(add->a_ratio), sum);
-    return _mm512_cvtps_epi32(clamp(sum, add->low, add->high));
-}
-
 // Packing works within quarters: what belongs to one of four pixels is then in every fourth word.
 INLINE __m512i gather_pixels(__m512i packed)
 {
@@ -74,8 +57,13 @@ INLINE __m512i pack_pixels(const struct packing *k, __m512i a, __m512i b, __m512
     return gather_pixels(bytes);
 }
 
+// Of `count` pixels, `step` bytes apart, the first four.
 INLINE void store_four(char *y, size_t step, int64_t count, __m512i bytes)
 {
+    if (count >= 4 && step == CPU_BLOCK) {
+        _mm512_storeu_si512(y, bytes);
+        return;
+    }
     _mm_storeu_si128((__m128i *)(void *)y, _mm512_castsi512_si128(bytes));
     if (count > 1)
         _mm_storeu_si128((__m128i *)(void *)(y + step), _mm512_extracti32x4_epi32(bytes, 1));
@@ -91,27 +79,74 @@ INLINE void store_one(const struct cpu_epilogue *e, __m512 bounded, char *y)
     _mm_storeu_si128((__m128i *)(void *)y, _mm512_cvtepi32_epi8(bytes));
 }
 
-// Sums in memory, with residuals: one copy of the code for all tiles.
-static __attribute__((noinline)) void store_added(const struct cpu_conv_row *row, int64_t first,
-                                                  int64_t count, const __m512i *sums)
+// What residuals are added with, read once as for packing.
+struct adding {
+    __m512 multiplier, low, high, zero, a_ratio, b_ratio, offset, least, most;
+};
+
+INLINE struct adding adding_of(const struct cpu_epilogue *e)
+{
+    const struct cpu_add *add = e->add;
+    return (struct adding){
+        _mm512_loadu_ps(e->multiplier), _mm512_set1_ps(e->low),       _mm512_set1_ps(e->high),
+        _mm512_set1_ps((float)e->zero), _mm512_set1_ps(add->a_ratio), _mm512_set1_ps(add->b_ratio),
+        _mm512_set1_ps(add->offset),    _mm512_set1_ps(add->low),     _mm512_set1_ps(add->high)};
+}
+
+// The sum with a residual's bytes, rounded.
+INLINE __m512i add_residual(const struct adding *k, __m512i sums, const uint8_t *residual,
+                            const bool is_a, const bool is_signed)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)residual);
+    __m512 other =
+        _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes));
+    __m512 own = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), k->multiplier);
+    own = _mm512_min_ps(_mm512_max_ps(own, k->low), k->high);
+    own = _mm512_add_ps(_mm512_cvtepi32_ps(_mm512_cvtps_epi32(own)), k->zero);
+    __m512 a = is_a ? other : own, b = is_a ? own : other;
+    __m512 sum = _mm512_fmadd_ps(a, k->a_ratio, _mm512_fmadd_ps(b, k->b_ratio, k->offset));
+    return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(sum, k->least), k->most));
+}
+
+INLINE void add_residuals(const struct cpu_conv_row *row, int64_t first, int64_t count,
+                          const __m512i *sums, const bool is_a, const bool is_signed)
 {
     const struct cpu_epilogue *e = row->epilogue;
-    const size_t step = e->residual_step;
-    char *y = (char *)row->y + (size_t)first * row->y_step;
+    const struct adding k = adding_of(e);
+    const bool to_signed = e->add->low < 0;
+    const size_t step = e->residual_step, y_step = row->y_step;
+    char *y = (char *)row->y + (size_t)first * y_step;
     const uint8_t *residual = e->residual + (size_t)first * step;
-    for (int64_t p = 0; p < count; p += 4, y += 4 * row->y_step, residual += 4 * step) {
+    for (int64_t p = 0; p < count; p += 4, y += 4 * y_step, residual += 4 * step) {
         __m512i pixels[4];
         UNROLLED for (int i = 0; i < 4; i++)
         {
             const int64_t at = p + i < count ? i : 0;
-            pixels[i] =
-                add_residual(e, _mm512_load_si512(&sums[p + at]), residual + (size_t)at * step);
+            pixels[i] = add_residual(&k, _mm512_load_si512(&sums[p + at]),
+                                     residual + (size_t)at * step, is_a, is_signed);
         }
         __m512i ab = _mm512_packs_epi32(pixels[0], pixels[1]);
         __m512i cd = _mm512_packs_epi32(pixels[2], pixels[3]);
-        __m512i bytes = e->add->low < 0 ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
-        store_four(y, row->y_step, count - p, gather_pixels(bytes));
+        __m512i bytes = to_signed ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
+        store_four(y, y_step, count - p, gather_pixels(bytes));
     }
+}
+
+// Sums in memory, with residuals: one copy of the code for all tiles.
+static __attribute__((noinline)) void store_added(const struct cpu_conv_row *row, int64_t first,
+                                                  int64_t count, const __m512i *sums)
+{
+    const struct cpu_add *add = row->epilogue->add;
+    const bool is_a = add->residual_is_a != 0;
+    const bool is_signed = (is_a ? add->a_signed : add->b_signed) != 0;
+    if (is_a && is_signed)
+        add_residuals(row, first, count, sums, true, true);
+    else if (is_a)
+        add_residuals(row, first, count, sums, true, false);
+    else if (is_signed)
+        add_residuals(row, first, count, sums, false, true);
+    else
+        add_residuals(row, first, count, sums, false, false);
 }
 
 // The results that are no bytes, or bytes of sums that multipliers make larger.
@@ -151,10 +186,7 @@ INLINE void store_tile(const struct cpu_conv_row *row, int64_t first, const int 
         __m512i bytes =
             pack_pixels(&k, sums[p], sums[p + 1 < last ? p + 1 : last],
                         sums[p + 2 < last ? p + 2 : last], sums[p + 3 < last ? p + 3 : last]);
-        if (count - p >= 4 && step == CPU_BLOCK)
-            _mm512_storeu_si512(y, bytes);
-        else
-            store_four(y, step, count - p, bytes);
+        store_four(y, step, count - p, bytes);
     }
 }
 
