@@ -99,7 +99,7 @@ void check_lookup(struct round *round, struct guard *guard)
 void check_gather(struct round *round, struct guard *guard)
 {
     struct random *r = round->random;
-    enum { SOURCES = 3, GROUPS = 4 };
+    enum { SOURCES = 9, GROUPS = 4 };
     const uint8_t *x[SOURCES];
     size_t steps[SOURCES];
     struct cpu_gather_part parts[GROUPS * SOURCES];
