@@ -284,48 +284,44 @@ void cpu_lookup_avx2(const uint8_t table[256], const uint8_t *x, uint8_t *y, int
     cpu_lookup_c(table, x + i, y + i, count - i);
 }
 
-INLINE __m256i max_of_window(const struct cpu_windows *w, int64_t p, int64_t i, uint32_t is_signed)
-{
-    __m256i most = _mm256_set1_epi8(is_signed ? -128 : 0);
-    for (int64_t k = 0; k < w->rows; k++)
-        for (int64_t j = 0; j < w->columns; j++) {
-            const char *x = (const char *)cpu_window_tap(w, p, k, j) + i;
-            __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)x);
-            most = is_signed ? _mm256_max_epi8(most, bytes) : _mm256_max_epu8(most, bytes);
-        }
-    return most;
-}
+// One vector of a window's greatest values.
+#define MAX_OF_WINDOW(name, vector, lowest, load, max_signed, max_unsigned)                        \
+    INLINE vector name(const char *x, const struct cpu_windows *w, const uint32_t is_signed)       \
+    {                                                                                              \
+        vector most = lowest(is_signed ? -128 : 0);                                                \
+        for (int64_t k = 0; k < w->rows; k++, x += w->row_step) {                                  \
+            const char *at = x;                                                                    \
+            for (int64_t j = 0; j < w->columns; j++, at += w->column_step) {                       \
+                vector bytes = load((const vector *)(const void *)at);                             \
+                most = is_signed ? max_signed(most, bytes) : max_unsigned(most, bytes);            \
+            }                                                                                      \
+        }                                                                                          \
+        return most;                                                                               \
+    }
+MAX_OF_WINDOW(max_of_32, __m256i, _mm256_set1_epi8, _mm256_loadu_si256, _mm256_max_epi8,
+              _mm256_max_epu8)
+MAX_OF_WINDOW(max_of_16, __m128i, _mm_set1_epi8, _mm_loadu_si128, _mm_max_epi8, _mm_max_epu8)
 
-INLINE __m128i max_of_half_window(const struct cpu_windows *w, int64_t p, int64_t i,
-                                  uint32_t is_signed)
+// By value: stores of bytes might change what is pointed to, as the compiler sees it.
+INLINE void max_of_windows(const struct cpu_windows w, const uint32_t is_signed)
 {
-    __m128i most = _mm_set1_epi8(is_signed ? -128 : 0);
-    for (int64_t k = 0; k < w->rows; k++)
-        for (int64_t j = 0; j < w->columns; j++) {
-            __m128i bytes = load_128((const uint8_t *)cpu_window_tap(w, p, k, j) + i);
-            most = is_signed ? _mm_max_epi8(most, bytes) : _mm_max_epu8(most, bytes);
-        }
-    return most;
-}
-
-INLINE void max_of_windows(const struct cpu_windows *w, uint32_t is_signed)
-{
-    for (int64_t p = 0; p < w->pixels; p++) {
-        uint8_t *y = cpu_window_output(w, p);
+    const char *x = w.x;
+    uint8_t *y = w.y;
+    for (int64_t p = 0; p < w.pixels; p++, x += w.x_step, y += w.y_step) {
         int64_t i = 0;
-        for (; w->channels - i >= 32; i += 32)
-            store_256(y + i, max_of_window(w, p, i, is_signed));
-        if (w->channels - i >= 16)
-            store_128(y + i, max_of_half_window(w, p, i, is_signed));
+        for (; w.channels - i >= 32; i += 32)
+            store_256(y + i, max_of_32(x + i, &w, is_signed));
+        if (w.channels - i >= 16)
+            store_128(y + i, max_of_16(x + i, &w, is_signed));
     }
 }
 
 void cpu_max_q8_avx2(const struct cpu_windows *w, uint32_t is_signed)
 {
     if (is_signed)
-        max_of_windows(w, 1);
+        max_of_windows(*w, 1);
     else
-        max_of_windows(w, 0);
+        max_of_windows(*w, 0);
     const struct cpu_windows rest = cpu_windows_rest(w, w->channels & ~(int64_t)15, 1);
     if (rest.channels > 0)
         cpu_max_q8_c(&rest, is_signed);

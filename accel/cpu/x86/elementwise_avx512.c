@@ -84,15 +84,16 @@ void cpu_dequantize_avx512vnni(const struct cpu_quant *quant, const uint8_t *x, 
     cpu_dequantize_avx2(quant, x + i, y + i, count - i);
 }
 
-INLINE void max_of_windows(const struct cpu_windows *w, int64_t whole, const uint32_t is_signed)
+// By value: stores of bytes might change what is pointed to, as the compiler sees it.
+INLINE void max_of_windows(const struct cpu_windows w, int64_t whole, const uint32_t is_signed)
 {
-    for (int64_t p = 0; p < w->pixels; p++) {
-        char *y = cpu_window_output(w, p);
+    for (int64_t p = 0; p < w.pixels; p++) {
+        char *y = cpu_window_output(&w, p);
         for (int64_t i = 0; i < whole; i += 64) {
             __m512i most = _mm512_set1_epi8(is_signed ? -128 : 0);
-            for (int64_t k = 0; k < w->rows; k++)
-                for (int64_t j = 0; j < w->columns; j++) {
-                    const char *x = cpu_window_tap(w, p, k, j);
+            for (int64_t k = 0; k < w.rows; k++)
+                for (int64_t j = 0; j < w.columns; j++) {
+                    const char *x = cpu_window_tap(&w, p, k, j);
                     __m512i bytes = _mm512_loadu_si512(x + i);
                     most = is_signed ? _mm512_max_epi8(most, bytes) : _mm512_max_epu8(most, bytes);
                 }
@@ -105,9 +106,9 @@ void cpu_max_q8_avx512vnni(const struct cpu_windows *w, uint32_t is_signed)
 {
     const int64_t whole = w->channels & ~(int64_t)63;
     if (whole && is_signed)
-        max_of_windows(w, whole, 1);
+        max_of_windows(*w, whole, 1);
     else if (whole)
-        max_of_windows(w, whole, 0);
+        max_of_windows(*w, whole, 0);
     const struct cpu_windows rest = cpu_windows_rest(w, whole, 1);
     if (rest.channels > 0)
         cpu_max_q8_avx2(&rest, is_signed);
