@@ -32,6 +32,17 @@ float sl_activate(const struct sl_activation *activation, float x);
 void sl_quant_bounds(const struct sl_tensor *tensor, const struct sl_activation *activation,
                      int32_t *low, int32_t *high);
 
+// What output position `at` of one axis of a linear Resize is made of: `count` input positions and
+// their weights. One position has no weight: it is copied.
+struct sl_resize_taps {
+    int count;
+    int64_t position[2];
+    float weight[2];
+};
+// The coordinates are not tf_crop_and_resize, and the lengths are not zero.
+struct sl_resize_taps sl_linear_taps(const struct sl_resize_attrs *attrs, uint32_t axis, int64_t in,
+                                     int64_t out, int64_t at);
+
 // The sum of two quantised tensors, as graph.h defines it:
 //     q = round_half_even(clamp(fma(a, a_ratio, fma(b, b_ratio, offset)), low, high))
 struct sl_quantised_sum {

@@ -156,6 +156,18 @@ static void find_taps(const struct resize *op, const struct axis *axis, int64_t 
         cubic_taps(op->attrs, axis, x, taps);
 }
 
+struct sl_resize_taps sl_linear_taps(const struct sl_resize_attrs *attrs, uint32_t axis, int64_t in,
+                                     int64_t out, int64_t at)
+{
+    const struct resize op = {.attrs = attrs};
+    const struct axis along = {.in = in, .out = out, .stride = 1, .scale = attrs->scale[axis]};
+    struct taps taps;
+    find_taps(&op, &along, at, &taps);
+    return (struct sl_resize_taps){.count = taps.count,
+                                   .position = {taps.offset[0], taps.offset[taps.count - 1]},
+                                   .weight = {taps.weight[0], taps.weight[taps.count - 1]}};
+}
+
 static float interpolate(const struct resize *op, const float *x, uint32_t axis)
 {
     if (axis == op->rank)

@@ -146,10 +146,10 @@ int cpu_want(struct cpu_compiler *c, uint32_t tensor, enum cpu_layout layout, ui
 }
 
 static const cpu_lower lowerings[] = {
-    cpu_lower_planes,    cpu_lower_conv,      cpu_lower_conv_transpose, cpu_lower_product,
-    cpu_lower_function,  cpu_lower_quantize,  cpu_lower_real,           cpu_lower_binary,
-    cpu_lower_resize,    cpu_lower_max_pool,  cpu_lower_average_pool,   cpu_lower_concat,
-    cpu_lower_broadcast, cpu_lower_reference,
+    cpu_lower_planes,   cpu_lower_conv,          cpu_lower_conv_transpose, cpu_lower_product,
+    cpu_lower_function, cpu_lower_quantize,      cpu_lower_real,           cpu_lower_binary,
+    cpu_lower_resize,   cpu_lower_resize_linear, cpu_lower_max_pool,       cpu_lower_average_pool,
+    cpu_lower_concat,   cpu_lower_broadcast,     cpu_lower_reference,
 };
 
 static int lower_node(struct cpu_compiler *c, const struct sl_node *node)

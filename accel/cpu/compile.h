@@ -34,6 +34,7 @@ int cpu_lower_max_pool(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_average_pool(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_concat(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_resize(struct cpu_compiler *c, const struct sl_node *node);
+int cpu_lower_resize_linear(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_real(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_planes(struct cpu_compiler *c, const struct sl_node *node);
 int cpu_lower_reference(struct cpu_compiler *c, const struct sl_node *node); // takes everything
@@ -105,6 +106,9 @@ static inline int64_t cpu_round_channels(int64_t channels)
 // one like y.
 int cpu_fill_table(struct cpu_compiler *c, const struct sl_node *node, const struct sl_tensor *x,
                    const struct sl_tensor *y, uint8_t table[256]);
+
+// How an 8-bit tensor with one scale becomes real numbers, and these its bytes.
+struct cpu_quant cpu_make_quant(const struct sl_tensor *t);
 
 // A function that the float32 kernels know; false: not this one.
 bool cpu_real_function(const struct sl_activation *f, struct cpu_unary *unary);

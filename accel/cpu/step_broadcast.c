@@ -115,6 +115,18 @@ static bool find_kind(uint32_t binary, enum cpu_binary *out)
     return false;
 }
 
+struct cpu_quant cpu_make_quant(const struct sl_tensor *t)
+{
+    int32_t low, high, zero = t->quant.zero_point[0];
+    const struct sl_activation none = {.kind = SL_ACT_NONE};
+    sl_quant_bounds(t, &none, &low, &high);
+    return (struct cpu_quant){.scale = t->quant.scale[0],
+                              .low = (float)(low - zero),
+                              .high = (float)(high - zero),
+                              .zero = zero,
+                              .is_signed = t->dtype == SL_I8};
+}
+
 static bool describe(const struct sl_tensor *t, struct operand *out)
 {
     out->quantised = sl_is_quantised(t);
@@ -123,15 +135,7 @@ static bool describe(const struct sl_tensor *t, struct operand *out)
         return t->dtype == SL_F32;
     if (!sl_is_8bit(t) || t->quant.count != 1)
         return false;
-    int32_t low, high;
-    const struct sl_activation none = {.kind = SL_ACT_NONE};
-    sl_quant_bounds(t, &none, &low, &high);
-    int32_t zero = t->quant.zero_point[0];
-    out->quant = (struct cpu_quant){.scale = t->quant.scale[0],
-                                    .low = (float)(low - zero),
-                                    .high = (float)(high - zero),
-                                    .zero = zero,
-                                    .is_signed = t->dtype == SL_I8};
+    out->quant = cpu_make_quant(t);
     return true;
 }
 

@@ -186,6 +186,59 @@ static void test_transposed(void **state)
     }
 }
 
+// Is some step of the network computed by the kernel of that name?
+static bool has_kernel(const struct network *net, const char *kernel)
+{
+    struct sl_error error = {""};
+    struct sl_accel *accel = NULL;
+    struct sl_program *program = NULL;
+    struct sl_profile rows[16];
+    bool found = false;
+    assert_int_equal(sl_accel_open("cpu", &accel, &error), 0);
+    assert_int_equal(sl_accel_load(accel, &net->graph, &program, &error), 0);
+    uint32_t count = sl_program_profile(program, rows, 16);
+    for (uint32_t i = 0; i < count && i < 16; i++)
+        found |= strcmp(rows[i].kernel, kernel) == 0;
+    sl_accel_unload(program);
+    sl_accel_close(accel);
+    return found;
+}
+
+static void test_linear_resize(void **state)
+{
+    static const uint32_t dtypes[] = {SL_U8, SL_I8, SL_F32};
+    static const uint32_t coordinates[] = {SL_RESIZE_HALF_PIXEL, SL_RESIZE_ASYMMETRIC,
+                                           SL_RESIZE_ALIGN_CORNERS, SL_RESIZE_PYTORCH_HALF_PIXEL};
+    (void)state;
+    for (uint64_t i = 0; i < (uint64_t)rounds(48); i++) {
+        struct network net;
+        network_begin(&net, i);
+        struct random *r = &net.random;
+        int64_t n = random_in(r, 1, 2), channels = random_in(r, 1, 40), in[2], out[2];
+        struct sl_resize_attrs attrs = {.mode = SL_RESIZE_LINEAR,
+                                        .coordinates = coordinates[i / 3 % 4],
+                                        .rounding = SL_RESIZE_FLOOR,
+                                        .scale = {1.0f, 1.0f}};
+        for (int k = 0; k < 2; k++) {
+            in[k] = random_in(r, 1, 9);
+            out[k] = random_in(r, 1, 20);
+            attrs.scale[2 + k] = (float)out[k] / (float)in[k];
+        }
+        uint32_t x = add_map(&net, dtypes[i % 3], n, channels, in[0], in[1]);
+        uint32_t y = add_map(&net, dtypes[i % 3], n, channels, out[0], out[1]);
+        if (i % 3 < 2) {
+            set_quant(&net, x, 0.05f, 3);
+            set_quant(&net, y, 0.043f, 10);
+        }
+        add_input(&net, x);
+        add_node(&net, SL_OP_RESIZE, 1, &x, y)->attrs.resize = attrs;
+        add_output(&net, y);
+        assert_true(has_kernel(&net, "resize_linear"));
+        check_network(&net, i % 2 ? "cpu" : "cpu,isa=c,threads=3", i);
+        network_end(&net);
+    }
+}
+
 // Rows times a constant matrix: Gemm with either orientation, MatMul.
 static void product_network(struct network *net, uint64_t seed, uint32_t dtype)
 {
@@ -363,10 +416,11 @@ static void test_mutated_networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uint8_networks), cmocka_unit_test(test_int8_networks),
-        cmocka_unit_test(test_first_layers),   cmocka_unit_test(test_transposed),
-        cmocka_unit_test(test_real_networks),  cmocka_unit_test(test_products),
-        cmocka_unit_test(test_left_out),       cmocka_unit_test(test_mutated_networks),
+        cmocka_unit_test(test_uint8_networks),   cmocka_unit_test(test_int8_networks),
+        cmocka_unit_test(test_first_layers),     cmocka_unit_test(test_transposed),
+        cmocka_unit_test(test_linear_resize),    cmocka_unit_test(test_real_networks),
+        cmocka_unit_test(test_products),         cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_mutated_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
