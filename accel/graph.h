@@ -18,6 +18,8 @@
 // of two quantised tensors with one scale each (SL_BINARY_ADD, no activation but Relu and Clip) is,
 // in single precision and with r_a = s_a / s_y and r_b = s_b / s_y,
 //     q = saturate(round_half_even(fma(a, r_a, fma(b, r_b, z_y - fma(r_a, z_a, r_b * z_b)))))
+// and their product (SL_BINARY_MUL) where all three are uint8
+//     q = saturate(round_half_even((float)((a - z_a) * (b - z_b)) * (s_a * s_b / s_y) + z_y))
 //
 // Versioning: append-only. New members go to the end of `struct sl_graph` (a reader checks
 // `struct_size`), new operators to the end of their group; numbers are never used again.

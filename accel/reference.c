@@ -103,7 +103,7 @@ static bool runs_on_integers(const struct ref *ref)
         return ref_is_integer_product(ref, ref_in(ref, 1)->rank > 1 ? ref_in(ref, 1)->rank - 1
                                                                     : SL_MAX_RANK);
     case SL_OP_BINARY:
-        return ref_is_quantised_sum(ref);
+        return ref_is_quantised_pair(ref);
     case SL_OP_AVERAGE_POOL:
         return x->quant.count == 1 && y->quant.count == 1 && sl_is_8bit(x) && sl_is_8bit(y) &&
                node->activation.kind == SL_ACT_NONE;

@@ -43,7 +43,7 @@ struct sl_resize_taps {
 struct sl_resize_taps sl_linear_taps(const struct sl_resize_attrs *attrs, uint32_t axis, int64_t in,
                                      int64_t out, int64_t at);
 
-// The sum of two quantised tensors, as graph.h defines it:
+// The sum of two quantised tensors and their product, as graph.h defines them:
 //     q = round_half_even(clamp(fma(a, a_ratio, fma(b, b_ratio, offset)), low, high))
 struct sl_quantised_sum {
     float a_ratio, b_ratio, offset, low, high;
@@ -53,6 +53,17 @@ bool sl_is_quantised_sum(const struct sl_node *node, const struct sl_tensor *a,
 struct sl_quantised_sum sl_make_quantised_sum(const struct sl_tensor *a, const struct sl_tensor *b,
                                               const struct sl_tensor *y,
                                               const struct sl_activation *activation);
+//     q = round_half_even(clamp((a - a_zero) * (b - b_zero) * ratio + offset, low, high))
+struct sl_quantised_product {
+    int32_t a_zero, b_zero;
+    float ratio, offset, low, high;
+};
+bool sl_is_quantised_product(const struct sl_node *node, const struct sl_tensor *a,
+                             const struct sl_tensor *b, const struct sl_tensor *y);
+struct sl_quantised_product sl_make_quantised_product(const struct sl_tensor *a,
+                                                      const struct sl_tensor *b,
+                                                      const struct sl_tensor *y,
+                                                      const struct sl_activation *activation);
 
 // Bytes of one element; 0 for an unknown type.
 uint32_t sl_dtype_size(uint32_t dtype);

@@ -239,62 +239,97 @@ static void power_i64(ROW_ARGUMENTS)
     ROW_POWER(int64_t, power_mixed(A, B_NUMBER));
 }
 
-struct quantised_sum {
+struct quantised_pair {
     struct sl_quantised_sum sum;
+    struct sl_quantised_product product;
     const void *a, *b;
     uint8_t *y;
     uint32_t a_type, b_type;
 };
 
+static uint8_t round_to_byte(float real, float low, float high)
+{
+    return (uint8_t)(int32_t)rintf(fminf(fmaxf(real, low), high));
+}
+
 static void row_quantised_sum(ROW_ARGUMENTS)
 {
-    const struct quantised_sum *op = ctx;
+    const struct quantised_pair *op = ctx;
     const struct sl_quantised_sum *s = &op->sum;
     for (int64_t i = 0; i < count; i++) {
         const float a = (float)ref_load8(op->a, op->a_type, from[0] + i * step[0]);
         const float b = (float)ref_load8(op->b, op->b_type, from[1] + i * step[1]);
         const float real = fmaf(a, s->a_ratio, fmaf(b, s->b_ratio, s->offset));
-        op->y[at + i] = (uint8_t)(int32_t)rintf(fminf(fmaxf(real, s->low), s->high));
+        op->y[at + i] = round_to_byte(real, s->low, s->high);
     }
+}
+
+static void row_quantised_product(ROW_ARGUMENTS)
+{
+    const struct quantised_pair *op = ctx;
+    const struct sl_quantised_product *p = &op->product;
+    for (int64_t i = 0; i < count; i++) {
+        const int32_t a = ((const uint8_t *)op->a)[from[0] + i * step[0]] - p->a_zero;
+        const int32_t b = ((const uint8_t *)op->b)[from[1] + i * step[1]] - p->b_zero;
+        const float real = (float)(a * b) * p->ratio;
+        op->y[at + i] = round_to_byte(real + p->offset, p->low, p->high);
+    }
+}
+
+static bool is_quantised(const struct sl_node *node, uint32_t binary,
+                         const struct sl_tensor *const tensors[3])
+{
+    const uint32_t kind = node->activation.kind;
+    for (int i = 0; i < 3; i++)
+        if (tensors[i]->quant.count != 1 || !sl_is_8bit(tensors[i]))
+            return false;
+    return node->op == SL_OP_BINARY && node->attrs.binary == binary &&
+           (kind == SL_ACT_NONE || kind == SL_UNARY_RELU || kind == SL_ACT_CLIP);
 }
 
 bool sl_is_quantised_sum(const struct sl_node *node, const struct sl_tensor *a,
                          const struct sl_tensor *b, const struct sl_tensor *y)
 {
-    const struct sl_tensor *tensors[] = {a, b, y};
-    const uint32_t kind = node->activation.kind;
-    for (int i = 0; i < 3; i++)
-        if (tensors[i]->quant.count != 1 || !sl_is_8bit(tensors[i]))
-            return false;
-    return node->op == SL_OP_BINARY && node->attrs.binary == SL_BINARY_ADD &&
-           (kind == SL_ACT_NONE || kind == SL_UNARY_RELU || kind == SL_ACT_CLIP);
+    return is_quantised(node, SL_BINARY_ADD, (const struct sl_tensor *[]){a, b, y});
 }
 
-bool ref_is_quantised_sum(const struct ref *ref)
+bool sl_is_quantised_product(const struct sl_node *node, const struct sl_tensor *a,
+                             const struct sl_tensor *b, const struct sl_tensor *y)
 {
-    return sl_is_quantised_sum(ref->view.node, ref_in(ref, 0), ref_in(ref, 1), ref_out(ref, 0));
+    return is_quantised(node, SL_BINARY_MUL, (const struct sl_tensor *[]){a, b, y}) &&
+           a->dtype == SL_U8 && b->dtype == SL_U8 && y->dtype == SL_U8;
 }
 
-static int quantised_sum(const struct ref *ref)
+bool ref_is_quantised_pair(const struct ref *ref)
 {
     const struct sl_tensor *a = ref_in(ref, 0), *b = ref_in(ref, 1), *y = ref_out(ref, 0);
-    struct quantised_sum op = {sl_make_quantised_sum(a, b, y, &ref->view.node->activation),
-                               ref_src(ref, 0),
-                               ref_src(ref, 1),
-                               ref_dst(ref, 0),
-                               a->dtype,
-                               b->dtype};
+    return sl_is_quantised_sum(ref->view.node, a, b, y) ||
+           sl_is_quantised_product(ref->view.node, a, b, y);
+}
+
+static int quantised_pair(const struct ref *ref)
+{
+    const struct sl_tensor *a = ref_in(ref, 0), *b = ref_in(ref, 1), *y = ref_out(ref, 0);
+    const struct sl_activation *activation = &ref->view.node->activation;
+    struct quantised_pair op = {sl_make_quantised_sum(a, b, y, activation),
+                                sl_make_quantised_product(a, b, y, activation),
+                                ref_src(ref, 0),
+                                ref_src(ref, 1),
+                                ref_dst(ref, 0),
+                                a->dtype,
+                                b->dtype};
     struct ref_walk walk = {.rank = y->rank, .dims = y->dims, .n_operands = 2};
     sl_broadcast_strides(a, y->rank, walk.strides[0]);
     sl_broadcast_strides(b, y->rank, walk.strides[1]);
-    ref_walk_rows(&walk, row_quantised_sum, &op);
+    const bool sum = ref->view.node->attrs.binary == SL_BINARY_ADD;
+    ref_walk_rows(&walk, sum ? row_quantised_sum : row_quantised_product, &op);
     return 0;
 }
 
 int ref_binary(const struct ref *ref)
 {
-    if (ref_is_quantised_sum(ref))
-        return quantised_sum(ref);
+    if (ref_is_quantised_pair(ref))
+        return quantised_pair(ref);
     static const ref_row rows[] = {
         [SL_F32] = row_f32, [SL_U8] = row_u8,   [SL_I8] = row_i8,
         [SL_I32] = row_i32, [SL_I64] = row_i64, [SL_BOOL] = row_bool,

@@ -80,8 +80,8 @@ void ref_sum_store(const struct ref_sum *sum, int64_t at, int64_t channel, int32
 // scale, w by one or by output channel along `axis`, bias absent or int32.
 bool ref_is_integer_product(const struct ref *ref, uint32_t w_axis);
 
-// True if the node is the sum of quantised tensors that graph.h defines.
-bool ref_is_quantised_sum(const struct ref *ref);
+// True if the node is the sum or the product of quantised tensors that graph.h defines.
+bool ref_is_quantised_pair(const struct ref *ref);
 
 static inline int32_t ref_load8(const void *data, uint32_t dtype, int64_t i)
 {

@@ -58,6 +58,23 @@ struct sl_quantised_sum sl_make_quantised_sum(const struct sl_tensor *a, const s
                                      (float)high};
 }
 
+struct sl_quantised_product sl_make_quantised_product(const struct sl_tensor *a,
+                                                      const struct sl_tensor *b,
+                                                      const struct sl_tensor *y,
+                                                      const struct sl_activation *activation)
+{
+    int32_t low, high;
+    sl_quant_bounds(y, activation, &low, &high);
+    return (struct sl_quantised_product){
+        .a_zero = a->quant.zero_point[0],
+        .b_zero = b->quant.zero_point[0],
+        .ratio = a->quant.scale[0] * b->quant.scale[0] / y->quant.scale[0],
+        .offset = (float)y->quant.zero_point[0],
+        .low = (float)low,
+        .high = (float)high,
+    };
+}
+
 uint32_t ref_quant_channel(const struct sl_tensor *tensor, int64_t element)
 {
     if (tensor->quant.count <= 1)

@@ -20,6 +20,13 @@ struct cpu_add {
     uint32_t residual_is_a; // in an epilogue: the residual is a and the convolution's byte b
 };
 
+// The same of products of uint8: y = round(clamp((a - a_zero) * (b - b_zero) * ratio + offset, low,
+// high)), every step rounded by itself.
+struct cpu_mul {
+    int32_t a_zero, b_zero;
+    float ratio, offset, low, high;
+};
+
 // How sums become outputs, for a block of CPU_BLOCK channels.
 //   to_real 0: y = round_half_even(clamp(sum * multiplier, low, high)) + zero, one byte
 //   to_real 1: y = clamp(sum * multiplier, low, high), float32
@@ -89,6 +96,8 @@ typedef void cpu_widen_planes_fn(const uint8_t *x, int64_t plane, int64_t channe
 typedef void cpu_interleave_fn(const uint8_t *x, int64_t plane, int64_t channels, uint8_t *y,
                                int64_t y_step, int64_t count, uint8_t flip);
 typedef void cpu_add_q8_fn(const struct cpu_add *add, const uint8_t *a, const uint8_t *b,
+                           uint8_t *y, int64_t count);
+typedef void cpu_mul_q8_fn(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b,
                            uint8_t *y, int64_t count);
 typedef void cpu_quantize_fn(const struct cpu_quant *quant, const float *x, uint8_t *y,
                              int64_t count);
@@ -250,6 +259,7 @@ struct cpu_kernels {
     cpu_widen_planes_fn *widen_planes;
     cpu_interleave_fn *interleave;
     cpu_add_q8_fn *add_q8;
+    cpu_mul_q8_fn *mul_q8;
     cpu_quantize_fn *quantize;
     cpu_dequantize_fn *dequantize;
     cpu_lookup_fn *lookup;

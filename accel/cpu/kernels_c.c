@@ -50,6 +50,17 @@ void cpu_add_q8_c(const struct cpu_add *add, const uint8_t *a, const uint8_t *b,
     }
 }
 
+void cpu_mul_q8_c(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b, uint8_t *y,
+                  int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        int32_t left = a[i] - mul->a_zero;
+        int32_t right = b[i] - mul->b_zero;
+        float real = (float)(left * right) * mul->ratio;
+        y[i] = round_to_byte(real + mul->offset, mul->low, mul->high, 0);
+    }
+}
+
 void cpu_quantize_c(const struct cpu_quant *quant, const float *x, uint8_t *y, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)

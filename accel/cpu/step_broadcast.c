@@ -19,11 +19,13 @@ struct broadcast {
     const struct cpu_kernels *kernels;
     struct operand map, row, y; // row: the operand that may be repeated
     enum cpu_binary kind;
-    bool row_is_first, activates, adds;
+    bool row_is_first, activates;
+    bool adds, multiplies;         // two 8-bit tensors, by the kernels for those
     bool whole;                    // the row is a map itself
     bool per_picture, per_channel; // what else the row has values for
     struct cpu_unary after;
-    struct cpu_add add; // of two 8-bit tensors
+    struct cpu_add add;
+    struct cpu_mul mul;
     int64_t n, channels, padded, pixels;
 };
 
@@ -64,6 +66,16 @@ static void compute(const struct broadcast *s, const void *x, const float *row, 
         s->kernels->quantize(&s->y.quant, result, y, count);
 }
 
+static void compute_bytes(const struct broadcast *s, const uint8_t *map, const uint8_t *row,
+                          uint8_t *y, int64_t count)
+{
+    const uint8_t *a = s->row_is_first ? row : map, *b = s->row_is_first ? map : row;
+    if (s->adds)
+        s->kernels->add_q8(&s->add, a, b, y, count);
+    else
+        s->kernels->mul_q8(&s->mul, a, b, y, count);
+}
+
 static int run_broadcast(const struct cpu_program *program, const struct cpu_step *step,
                          uint32_t part, uint32_t parts, struct sl_error *error)
 {
@@ -73,6 +85,7 @@ static int run_broadcast(const struct cpu_program *program, const struct cpu_ste
     int64_t together = PIECE / s->padded, blocks = (s->pixels + together - 1) / together;
     int64_t end = cpu_share(s->n * blocks, part + 1, parts), last = -1;
     const float *row = NULL;
+    const bool bytes = s->adds || s->multiplies;
     (void)error;
     for (int64_t b = cpu_share(s->n * blocks, part, parts); b < end; b++) {
         int64_t n = b / blocks, first = b % blocks * together;
@@ -83,7 +96,7 @@ static int run_broadcast(const struct cpu_program *program, const struct cpu_ste
         const unsigned char *other = repeated;
         if (s->whole) {
             other = (const unsigned char *)cpu_data(program, s->row.value) + at * s->row.element;
-            row = s->adds ? NULL : to_real(s, &s->row, other, buffer, pixels * s->padded);
+            row = bytes ? NULL : to_real(s, &s->row, other, buffer, pixels * s->padded);
         } else if (n != last) {
             int64_t values = s->per_channel ? s->channels : 1;
             size_t offset = s->per_picture ? (size_t)(n * values) * s->row.element : 0;
@@ -94,9 +107,8 @@ static int run_broadcast(const struct cpu_program *program, const struct cpu_ste
         }
         x += at * s->map.element;
         y += at * s->y.element;
-        if (s->adds)
-            s->kernels->add_q8(&s->add, s->row_is_first ? other : x, s->row_is_first ? x : other, y,
-                               pixels * s->padded);
+        if (bytes)
+            compute_bytes(s, x, other, y, pixels * s->padded);
         else
             compute(s, x, row, y, pixels * s->padded);
     }
@@ -170,6 +182,18 @@ static bool fits(const struct cpu_compiler *c, const struct sl_node *node, struc
            describe(y, &s->y) && (!s->activates || cpu_real_function(&node->activation, &s->after));
 }
 
+static struct cpu_mul make_mul(const struct sl_tensor *a, const struct sl_tensor *b,
+                               const struct sl_tensor *y, const struct sl_activation *activation)
+{
+    const struct sl_quantised_product product = sl_make_quantised_product(a, b, y, activation);
+    return (struct cpu_mul){.a_zero = product.a_zero,
+                            .b_zero = product.b_zero,
+                            .ratio = product.ratio,
+                            .offset = product.offset,
+                            .low = product.low,
+                            .high = product.high};
+}
+
 int cpu_lower_broadcast(struct cpu_compiler *c, const struct sl_node *node)
 {
     struct broadcast *s = cpu_take(c, 1, sizeof(*s));
@@ -183,9 +207,13 @@ int cpu_lower_broadcast(struct cpu_compiler *c, const struct sl_node *node)
     s->channels = y->dims[1];
     s->padded = cpu_round_channels(y->dims[1]);
     s->pixels = y->dims[2] * y->dims[3];
-    s->adds = sl_is_quantised_sum(node, cpu_in(c, node, 0), cpu_in(c, node, 1), y);
+    const struct sl_tensor *a = cpu_in(c, node, 0), *b = cpu_in(c, node, 1);
+    s->adds = sl_is_quantised_sum(node, a, b, y);
+    s->multiplies = sl_is_quantised_product(node, a, b, y);
     if (s->adds)
-        s->add = cpu_make_add(cpu_in(c, node, 0), cpu_in(c, node, 1), y, &node->activation);
+        s->add = cpu_make_add(a, b, y, &node->activation);
+    if (s->multiplies)
+        s->mul = make_mul(a, b, y, &node->activation);
     uint32_t row = s->row_is_first ? 0 : 1;
     int status = cpu_want(c, node->inputs[1 - row], CPU_NHWC, &s->map.value);
     if (status == 0)

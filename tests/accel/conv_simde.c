@@ -7,6 +7,7 @@
 #define cpu_conv_s16_avx512vnni      cpu_conv_s16_avx512vnni_simde
 #define cpu_conv_f32_avx512vnni      cpu_conv_f32_avx512vnni_simde
 #define cpu_add_q8_avx512vnni        cpu_add_q8_avx512vnni_simde
+#define cpu_mul_q8_avx512vnni        cpu_mul_q8_avx512vnni_simde
 #define cpu_quantize_avx512vnni      cpu_quantize_avx512vnni_simde
 #define cpu_dequantize_avx512vnni    cpu_dequantize_avx512vnni_simde
 #define cpu_max_q8_avx512vnni        cpu_max_q8_avx512vnni_simde

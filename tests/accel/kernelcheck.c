@@ -56,6 +56,7 @@ cpu_conv_dot_pair_fn cpu_conv_dot_pair_avx512vnni_simde;
 cpu_conv_s16_fn cpu_conv_s16_avx512vnni_simde;
 cpu_conv_f32_fn cpu_conv_f32_avx512vnni_simde;
 cpu_add_q8_fn cpu_add_q8_avx512vnni_simde;
+cpu_mul_q8_fn cpu_mul_q8_avx512vnni_simde;
 cpu_quantize_fn cpu_quantize_avx512vnni_simde;
 cpu_dequantize_fn cpu_dequantize_avx512vnni_simde;
 cpu_max_q8_fn cpu_max_q8_avx512vnni_simde;
@@ -91,6 +92,8 @@ static const struct kernel kernels[] = {
      (kernel_fn *)cpu_conv_s16_avx512vnni_simde, check_conv_s16, 1},
     {"add_q8", "cpu_add_q8_avx512vnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_add_q8_avx512vnni_simde,
      check_add_q8, 1},
+    {"mul_q8", "cpu_mul_q8_avx512vnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_mul_q8_avx512vnni_simde,
+     check_mul_q8, 1},
     {"quantize", "cpu_quantize_avx512vnni (SIMDe)", CPU_AVX2,
      (kernel_fn *)cpu_quantize_avx512vnni_simde, check_quantize, 1},
     {"dequantize", "cpu_dequantize_avx512vnni (SIMDe)", CPU_AVX2,

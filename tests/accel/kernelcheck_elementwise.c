@@ -52,6 +52,23 @@ void check_add_q8(struct round *round, struct guard *guard)
     RUN_BOTH(round, cpu_add_q8_fn, want, have, (size_t)count, &add, a, b, y, count);
 }
 
+void check_mul_q8(struct round *round, struct guard *guard)
+{
+    struct random *r = round->random;
+    const int64_t count = size(round, 200, 4096);
+    const struct cpu_mul mul = {.a_zero = (int32_t)random_in(r, 0, 255),
+                                .b_zero = (int32_t)random_in(r, 0, 255),
+                                .ratio = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.001f, 0.1f),
+                                .offset = (float)random_in(r, 0, 255),
+                                .low = (float)random_in(r, 0, 100),
+                                .high = (float)random_in(r, 101, 255)};
+    const uint8_t *a = random_bytes(round, guard, (size_t)count);
+    const uint8_t *b = random_bytes(round, guard, (size_t)count);
+    void *want = random_bytes(round, guard, (size_t)count);
+    void *have = guard_take(guard, (size_t)count);
+    RUN_BOTH(round, cpu_mul_q8_fn, want, have, (size_t)count, &mul, a, b, y, count);
+}
+
 static struct cpu_quant make_quant(struct random *r)
 {
     struct cpu_quant quant = {.scale = random_in(r, 0, 1) ? 0.25f : random_real(r, 0.001f, 0.1f),

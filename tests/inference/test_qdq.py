@@ -138,6 +138,21 @@ def binary(kind):
     return make
 
 
+def halves(net):
+    """A product whose quotients are often halves, which its zero point rounds to even or odd."""
+    rng = net.rng
+    dims = [1, size(rng), size(rng, 20), size(rng, 20)]
+    gate = dims if rng.random() < 0.5 else [1, dims[1], 1, 1]
+    net.dtype = np.uint8
+    pairs = [(4 / 255, 0), (1 / 255, 0), (8 / 255, int(rng.integers(0, 200)))]
+    x, y, out = [(net.constant(np.float32(s), "scale"), net.constant(net.dtype(z), "zero")) for s, z in pairs]
+    return net.requantise(net.node("Mul", [net.input(dims, x), net.input(gate, y)]), out)
+
+
+def mul(net):
+    return halves(net) if net.rng.random() < 0.5 else binary("Mul")(net)
+
+
 def concat(net):
     rng = net.rng
     h, w, same = size(rng), size(rng), net.pair()
@@ -292,7 +307,7 @@ def newer(net):
 OPERATORS = {
     "conv": conv,
     "add": binary("Add"),
-    "mul": binary("Mul"),
+    "mul": mul,
     "concat": concat,
     "max_pool": max_pool,
     "average_pool": average_pool,

@@ -84,6 +84,25 @@ void cpu_add_q8_neon(const struct cpu_add *add, const uint8_t *a, const uint8_t 
     cpu_add_q8_c(add, a + i, b + i, y + i, count - i);
 }
 
+void cpu_mul_q8_neon(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b, uint8_t *y,
+                     int64_t count)
+{
+    const int16x8_t a_zero = vdupq_n_s16((int16_t)mul->a_zero);
+    const int16x8_t b_zero = vdupq_n_s16((int16_t)mul->b_zero);
+    const float32x4_t offset = vdupq_n_f32(mul->offset);
+    int64_t i = 0;
+    for (; count - i >= 8; i += 8) {
+        const int16x8_t left = centred_words(a + i, a_zero, 0);
+        const int16x8_t right = centred_words(b + i, b_zero, 0);
+        const float32x4_t low = vcvtq_f32_s32(vmull_s16(vget_low_s16(left), vget_low_s16(right)));
+        const float32x4_t high = vcvtq_f32_s32(vmull_high_s16(left, right));
+        const struct eight real = {vaddq_f32(vmulq_n_f32(low, mul->ratio), offset),
+                                   vaddq_f32(vmulq_n_f32(high, mul->ratio), offset)};
+        store_rounded(real, mul->low, mul->high, 0, y + i);
+    }
+    cpu_mul_q8_c(mul, a + i, b + i, y + i, count - i);
+}
+
 void cpu_quantize_neon(const struct cpu_quant *quant, const float *x, uint8_t *y, int64_t count)
 {
     const float32x4_t scale = vdupq_n_f32(quant->scale);

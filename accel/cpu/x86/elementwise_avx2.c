@@ -220,6 +220,23 @@ void cpu_add_q8_avx2(const struct cpu_add *add, const uint8_t *a, const uint8_t 
     cpu_add_q8_c(add, a + i, b + i, y + i, count - i);
 }
 
+void cpu_mul_q8_avx2(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b, uint8_t *y,
+                     int64_t count)
+{
+    const struct rounding r = {_mm256_set1_ps(1.0f), _mm256_set1_ps(mul->low),
+                               _mm256_set1_ps(mul->high), _mm256_setzero_si256()};
+    const __m256 ratio = _mm256_set1_ps(mul->ratio), offset = _mm256_set1_ps(mul->offset);
+    const __m256i a_zero = _mm256_set1_epi32(mul->a_zero), b_zero = _mm256_set1_epi32(mul->b_zero);
+    int64_t i = 0;
+    for (; count - i >= 8; i += 8) {
+        __m256 left = centred(a + i, 0, a_zero);
+        __m256 right = centred(b + i, 0, b_zero);
+        __m256 real = _mm256_mul_ps(_mm256_mul_ps(left, right), ratio);
+        store_rounded(&r, _mm256_add_ps(real, offset), y + i);
+    }
+    cpu_mul_q8_c(mul, a + i, b + i, y + i, count - i);
+}
+
 INLINE __m256i quotients(const struct rounding *r, const float *x)
 {
     __m256 q = _mm256_div_ps(_mm256_loadu_ps(x), r->scale);

@@ -72,6 +72,28 @@ void cpu_add_q8_avx512vnni(const struct cpu_add *add, const uint8_t *a, const ui
     cpu_add_q8_avx2(add, a + i, b + i, y + i, count - i);
 }
 
+void cpu_mul_q8_avx512vnni(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b,
+                           uint8_t *y, int64_t count)
+{
+    const __m512 ratio = _mm512_set1_ps(mul->ratio), offset = _mm512_set1_ps(mul->offset);
+    const __m512 a_zero = _mm512_set1_ps((float)mul->a_zero);
+    const __m512 b_zero = _mm512_set1_ps((float)mul->b_zero);
+    int64_t i = 0;
+    for (; count - i >= 64; i += 64) {
+        __m512i q[4];
+        UNROLLED for (int k = 0; k < 4; k++)
+        {
+            __m512 left = _mm512_sub_ps(bytes_to_reals(a + i + 16 * k, 0), a_zero);
+            __m512 right = _mm512_sub_ps(bytes_to_reals(b + i + 16 * k, 0), b_zero);
+            __m512 real = _mm512_mul_ps(_mm512_mul_ps(left, right), ratio);
+            q[k] = _mm512_cvtps_epi32(clamp(_mm512_add_ps(real, offset), mul->low, mul->high));
+        }
+        __m512i low = _mm512_packs_epi32(q[0], q[1]), high = _mm512_packs_epi32(q[2], q[3]);
+        _mm512_storeu_si512(y + i, gather_pixels(_mm512_packus_epi16(low, high)));
+    }
+    cpu_mul_q8_avx2(mul, a + i, b + i, y + i, count - i);
+}
+
 void cpu_dequantize_avx512vnni(const struct cpu_quant *quant, const uint8_t *x, float *y,
                                int64_t count)
 {
