@@ -5,8 +5,10 @@
 
 #include <string.h>
 
-// Values of a piece: what is needed of it stays in the first-level cache.
-#define PIECE 512
+// A piece has about so many values: what is needed of it stays in the first-level cache. It has at
+// least one pixel, whose channels may be more.
+#define PIECE         512
+#define MOST_IN_PIECE 2048
 
 struct operand {
     uint32_t value;
@@ -55,7 +57,7 @@ static const float *to_real(const struct broadcast *s, const struct operand *ope
 static void compute(const struct broadcast *s, const void *x, const float *row, void *y,
                     int64_t count)
 {
-    float map[PIECE], result[PIECE];
+    float map[MOST_IN_PIECE], result[MOST_IN_PIECE];
     const float *from = to_real(s, &s->map, x, map, count);
     float *to = s->y.quantised ? result : y;
     s->kernels->binary_f32(s->kind, s->row_is_first ? row : from, s->row_is_first ? from : row, to,
@@ -80,9 +82,10 @@ static int run_broadcast(const struct cpu_program *program, const struct cpu_ste
                          uint32_t part, uint32_t parts, struct sl_error *error)
 {
     const struct broadcast *s = step->state;
-    unsigned char repeated[PIECE * sizeof(float)];
-    float buffer[PIECE];
-    int64_t together = PIECE / s->padded, blocks = (s->pixels + together - 1) / together;
+    unsigned char repeated[MOST_IN_PIECE * sizeof(float)];
+    float buffer[MOST_IN_PIECE];
+    int64_t together = s->padded < PIECE ? PIECE / s->padded : 1;
+    int64_t blocks = (s->pixels + together - 1) / together;
     int64_t end = cpu_share(s->n * blocks, part + 1, parts), last = -1;
     const float *row = NULL;
     const bool bytes = s->adds || s->multiplies;
@@ -177,9 +180,10 @@ static bool fits(const struct cpu_compiler *c, const struct sl_node *node, struc
     s->row_is_first = row == 0;
     s->activates = node->activation.kind != SL_ACT_NONE;
     return cpu_fits_nhwc(map) && cpu_fits_nhwc(y) && sl_same_dims(map, y) && sl_elements(y) > 0 &&
-           cpu_round_channels(map->dims[1]) <= PIECE && is_row(cpu_in(c, node, row), map, s) &&
-           describe(map, &s->map) && describe(cpu_in(c, node, row), &s->row) &&
-           describe(y, &s->y) && (!s->activates || cpu_real_function(&node->activation, &s->after));
+           cpu_round_channels(map->dims[1]) <= MOST_IN_PIECE &&
+           is_row(cpu_in(c, node, row), map, s) && describe(map, &s->map) &&
+           describe(cpu_in(c, node, row), &s->row) && describe(y, &s->y) &&
+           (!s->activates || cpu_real_function(&node->activation, &s->after));
 }
 
 static struct cpu_mul make_mul(const struct sl_tensor *a, const struct sl_tensor *b,

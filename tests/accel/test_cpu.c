@@ -239,6 +239,35 @@ static void test_linear_resize(void **state)
     }
 }
 
+// Squeeze and excite: a map times one value for each channel, of which there are many.
+static void test_wide_gates(void **state)
+{
+    static const uint32_t dtypes[] = {SL_U8, SL_I8, SL_F32};
+    (void)state;
+    for (uint64_t i = 0; i < (uint64_t)rounds(24); i++) {
+        struct network net;
+        network_begin(&net, i);
+        struct random *r = &net.random;
+        const uint32_t dtype = dtypes[i % 3];
+        const int64_t channels = random_in(r, 1, 2048), h = random_in(r, 1, 5);
+        const uint32_t x[] = {add_map(&net, dtype, 1, channels, h, 3),
+                              add_map(&net, dtype, 1, channels, 1, 1)};
+        const uint32_t y = add_map(&net, dtype, 1, channels, h, 3);
+        if (dtype != SL_F32) {
+            set_quant(&net, x[0], 4.0f / 255, 3);
+            set_quant(&net, x[1], 1.0f / 255, 0);
+            set_quant(&net, y, 8.0f / 255, 100);
+        }
+        add_input(&net, x[0]);
+        add_input(&net, x[1]);
+        add_node(&net, SL_OP_BINARY, 2, x, y)->attrs.binary = SL_BINARY_MUL;
+        add_output(&net, y);
+        assert_true(has_kernel(&net, "broadcast"));
+        check_network(&net, i % 2 ? "cpu" : "cpu,isa=c,threads=3", i);
+        network_end(&net);
+    }
+}
+
 // Rows times a constant matrix: Gemm with either orientation, MatMul.
 static void product_network(struct network *net, uint64_t seed, uint32_t dtype)
 {
@@ -416,11 +445,11 @@ static void test_mutated_networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uint8_networks),   cmocka_unit_test(test_int8_networks),
-        cmocka_unit_test(test_first_layers),     cmocka_unit_test(test_transposed),
-        cmocka_unit_test(test_linear_resize),    cmocka_unit_test(test_real_networks),
-        cmocka_unit_test(test_products),         cmocka_unit_test(test_left_out),
-        cmocka_unit_test(test_mutated_networks),
+        cmocka_unit_test(test_uint8_networks), cmocka_unit_test(test_int8_networks),
+        cmocka_unit_test(test_first_layers),   cmocka_unit_test(test_transposed),
+        cmocka_unit_test(test_linear_resize),  cmocka_unit_test(test_wide_gates),
+        cmocka_unit_test(test_real_networks),  cmocka_unit_test(test_products),
+        cmocka_unit_test(test_left_out),       cmocka_unit_test(test_mutated_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
