@@ -24,7 +24,8 @@ static struct phase find_phase(const struct sl_conv_attrs *attrs, int axis, int6
 }
 
 struct weights {
-    const struct sl_tensor *tensor; // [input channel][output channel][row][column]
+    const struct sl_tensor *tensor; // [input channel][output channel of a group][row][column]
+    int64_t group_inputs;
     struct phase phases[2];
     int64_t stride[2];
 };
@@ -44,7 +45,8 @@ static float weight_at(const void *ctx, int64_t o, int64_t c, int64_t ky, int64_
     int64_t y = find_tap(w, 0, ky), x = find_tap(w, 1, kx);
     if (y < 0 || x < 0)
         return 0;
-    return cpu_weight(w->tensor, ((c * dims[1] + o) * dims[2] + y) * dims[3] + x, o);
+    int64_t in = o / dims[1] * w->group_inputs + c;
+    return cpu_weight(w->tensor, ((in * dims[1] + o % dims[1]) * dims[2] + y) * dims[3] + x, o);
 }
 
 static bool fits(const struct cpu_compiler *c, const struct sl_node *node, enum conv_kind *kind)
@@ -54,9 +56,12 @@ static bool fits(const struct cpu_compiler *c, const struct sl_node *node, enum 
     const struct sl_tensor *b = cpu_in(c, node, 2), *y = cpu_out(c, node);
     if (node->op != SL_OP_CONV_TRANSPOSE || !w->data || (b && !b->data) || !cpu_fits_nhwc(x) ||
         !cpu_fits_nhwc(y) || sl_elements(y) == 0 || sl_elements(w) == 0 || sl_elements(x) == 0 ||
-        attrs->group != 1 || attrs->dilation[0] != 1 || attrs->dilation[1] != 1 ||
-        !conv_clamps(node->activation.kind) || !cpu_conv_kind(c, node, 1, kind))
+        (attrs->group > 1 && w->quant.count > 1) || attrs->dilation[0] != 1 ||
+        attrs->dilation[1] != 1 || !conv_clamps(node->activation.kind) ||
+        !cpu_conv_kind(c, node, 1, kind))
         return false;
+    if (attrs->group > 1 && attrs->group == x->dims[1] && x->dims[1] == y->dims[1])
+        *kind = conv_is_real(*kind) ? CONV_DEPTHWISE_F32 : CONV_DEPTHWISE;
     for (int axis = 0; axis < 2; axis++)
         for (int64_t p = 0; p < attrs->stride[axis]; p++)
             if (find_phase(attrs, axis, y->dims[2 + axis], p).pad < 0)
@@ -73,7 +78,7 @@ static void set_geometry(const struct cpu_compiler *c, const struct sl_node *nod
     size_t row = (size_t)y->dims[3] * pixel;
     conv->kernels = c->kernels;
     conv->n = x->dims[0];
-    conv->group = 1;
+    conv->group = attrs->group;
     conv->fold = 1;
     conv->channels = x->dims[1];
     conv->padded = cpu_round_channels(x->dims[1]);
@@ -100,7 +105,10 @@ static int add_phase(struct cpu_compiler *c, const struct sl_node *node, struct 
                      const struct phase phases[2])
 {
     const int64_t *stride = node->attrs.conv.stride;
-    const struct weights w = {cpu_in(c, node, 1), {phases[0], phases[1]}, {stride[0], stride[1]}};
+    const struct weights w = {cpu_in(c, node, 1),
+                              conv->channels / conv->group,
+                              {phases[0], phases[1]},
+                              {stride[0], stride[1]}};
     int status = cpu_conv_constants(c, node, conv, weight_at, &w);
     return status ? status : cpu_conv_step(c, node, conv);
 }

@@ -147,7 +147,10 @@ static void finish_conv(struct network *net, uint32_t op, uint32_t x, uint32_t w
     if (!real) {
         bool is_signed = in->dtype == SL_I8;
         float sums = (float)(in->dims[1] / s->group * s->kernel * s->kernel);
-        set_channel_quant(net, w, op == SL_OP_CONV ? 0 : 1, (uint32_t)s->outputs);
+        if (op == SL_OP_CONV_TRANSPOSE && s->group > 1)
+            set_quant(net, w, 0.002f, (int32_t)random_in(&net->random, -5, 5));
+        else
+            set_channel_quant(net, w, op == SL_OP_CONV ? 0 : 1, (uint32_t)s->outputs);
         set_quant(net, b, 1.0f, 0);
         set_quant(net, y, 0.001f * sums * random_real(&net->random, 0.5f, 2.0f),
                   (int32_t)random_in(&net->random, is_signed ? -128 : 0, is_signed ? 127 : 255));
@@ -182,8 +185,8 @@ uint32_t add_conv_transpose(struct network *net, uint32_t x, const struct conv_s
     const int64_t *dims = net->tensors[x].dims;
     uint32_t dtype = net->tensors[x].dtype;
     int64_t beyond = s->kernel - 2 * s->pad + more;
-    uint32_t w =
-        add_map(net, dtype == SL_F32 ? SL_F32 : SL_I8, dims[1], s->outputs, s->kernel, s->kernel);
+    uint32_t w = add_map(net, dtype == SL_F32 ? SL_F32 : SL_I8, dims[1], s->outputs / s->group,
+                         s->kernel, s->kernel);
     uint32_t y = add_map(net, dtype, dims[0], s->outputs, (dims[2] - 1) * s->stride + beyond,
                          (dims[3] - 1) * s->stride + beyond);
     finish_conv(net, SL_OP_CONV_TRANSPOSE, x, w, y, s);

@@ -156,6 +156,24 @@ static void test_first_layers(void **state)
     }
 }
 
+// Is some step of the network computed by the kernel of that name?
+static bool has_kernel(const struct network *net, const char *kernel)
+{
+    struct sl_error error = {""};
+    struct sl_accel *accel = NULL;
+    struct sl_program *program = NULL;
+    struct sl_profile rows[16];
+    bool found = false;
+    assert_int_equal(sl_accel_open("cpu", &accel, &error), 0);
+    assert_int_equal(sl_accel_load(accel, &net->graph, &program, &error), 0);
+    uint32_t count = sl_program_profile(program, rows, 16);
+    for (uint32_t i = 0; i < count && i < 16; i++)
+        found |= strcmp(rows[i].kernel, kernel) == 0;
+    sl_accel_unload(program);
+    sl_accel_close(accel);
+    return found;
+}
+
 static void test_transposed(void **state)
 {
     (void)state;
@@ -177,31 +195,20 @@ static void test_transposed(void **state)
                                    .group = 1,
                                    .relu = (uint32_t)random_in(r, 0, 1)};
         shape.pad = random_in(r, 0, (shape.kernel - 1) / 2);
+        if (i % 4 == 1) // depthwise
+            shape.group = shape.outputs = net.tensors[x].dims[1];
+        if (i % 4 == 2 && net.tensors[x].dims[1] % 2 == 0) {
+            shape.group = 2;
+            shape.outputs *= 2;
+        }
         x = add_conv_transpose(&net, x, &shape, random_in(r, 0, shape.stride - 1));
         shape = (struct conv_shape){8, 1, 1, 1, 0, 1, 0}; // reads what the phases left
         add_output(&net, add_conv(&net, x, &shape));
+        assert_false(has_kernel(&net, "reference"));
         check_network(&net, "cpu", seed);
         check_network(&net, "cpu,threads=3,isa=c", seed);
         network_end(&net);
     }
-}
-
-// Is some step of the network computed by the kernel of that name?
-static bool has_kernel(const struct network *net, const char *kernel)
-{
-    struct sl_error error = {""};
-    struct sl_accel *accel = NULL;
-    struct sl_program *program = NULL;
-    struct sl_profile rows[16];
-    bool found = false;
-    assert_int_equal(sl_accel_open("cpu", &accel, &error), 0);
-    assert_int_equal(sl_accel_load(accel, &net->graph, &program, &error), 0);
-    uint32_t count = sl_program_profile(program, rows, 16);
-    for (uint32_t i = 0; i < count && i < 16; i++)
-        found |= strcmp(rows[i].kernel, kernel) == 0;
-    sl_accel_unload(program);
-    sl_accel_close(accel);
-    return found;
 }
 
 static void test_linear_resize(void **state)
