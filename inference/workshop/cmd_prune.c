@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_PICTURES = 8, PROFILE_LIMIT = 16 << 20, USUAL_STEPS = 4000, USUAL_PICTURES = 256 };
+enum { LEAST_PICTURES = 8, PROFILE_LIMIT = 16 << 20, USUAL_STEPS = 8000, USUAL_PICTURES = 256 };
 
 struct options {
     const char *path, *pictures, *out, *contract, *profile;
@@ -66,7 +66,7 @@ static const struct argp_option rows[] = {
      "With --sparse: multiply-accumulates whose weight shall be zero, for example 50%", 0},
     {"steps", KEY_STEPS, "N", 0,
      "Steps of tuning all layers together towards the whole network's answers, on the calibration "
-     "pictures and without labels (default 4000; 0: refit only)",
+     "pictures and without labels (default 8000; 0: refit only)",
      0},
     {"pictures", KEY_PICTURES, "N", 0,
      "Take N of the pictures, evenly spread (default 256; at least 8)", 0},

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -241,7 +242,7 @@ static void test_all_fail(void **state)
 // still has the outputs' file mapped, at an address of its own.
 static struct zombie {
     struct sl_inner cpu;
-    bool hangs;
+    atomic_bool hangs;
     unsigned char *output; // its view of the last output that was bound
     size_t bytes;
 } zombie;
