@@ -54,6 +54,7 @@ struct sl_quantised_sum sl_make_quantised_sum(const struct sl_tensor *a, const s
                                               const struct sl_tensor *y,
                                               const struct sl_activation *activation);
 //     q = round_half_even(clamp((a - a_zero) * (b - b_zero) * ratio + offset, low, high))
+// of uint8, the product with ratio and the sum with offset each rounded by itself.
 struct sl_quantised_product {
     int32_t a_zero, b_zero;
     float ratio, offset, low, high;

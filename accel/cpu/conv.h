@@ -25,6 +25,9 @@ static inline bool conv_is_depthwise(enum conv_kind kind)
 {
     return kind == CONV_DEPTHWISE || kind == CONV_DEPTHWISE_DOT || kind == CONV_DEPTHWISE_F32;
 }
+// Does every output channel of the node read its own input channel alone?
+bool conv_is_depthwise_node(const struct sl_node *node, const struct sl_tensor *x,
+                            const struct sl_tensor *y);
 static inline bool conv_is_real(enum conv_kind kind)
 {
     return kind == CONV_F32 || kind == CONV_DEPTHWISE_F32;

@@ -24,8 +24,8 @@ static bool is_integer(const struct cpu_compiler *c, const struct sl_node *node,
     return y->quant.count == 1 ? sl_is_8bit(y) : y->dtype == SL_F32;
 }
 
-static bool is_depthwise(const struct sl_node *node, const struct sl_tensor *x,
-                         const struct sl_tensor *y)
+bool conv_is_depthwise_node(const struct sl_node *node, const struct sl_tensor *x,
+                            const struct sl_tensor *y)
 {
     return node->attrs.conv.group == x->dims[1] && x->dims[1] == y->dims[1] && x->dims[1] > 1;
 }
@@ -150,7 +150,7 @@ bool conv_choose(const struct cpu_compiler *c, const struct sl_node *node, struc
         return false;
     if (!cpu_conv_kind(c, node, 0, &conv->kind))
         return false;
-    if (is_depthwise(node, x, y))
+    if (conv_is_depthwise_node(node, x, y))
         conv->kind = depthwise_kind(conv->kind, &node->attrs.conv);
     conv->fold = suits_folding(c, node) ? 2 : 1;
     if (conv->kind == CONV_S16 && c->kernels->int8 == CPU_INT8_WINOGRAD &&

@@ -3,6 +3,7 @@
 #define SL_ACCEL_CPU_KERNELS_H
 
 #include "accel/cpu/features.h"
+#include "accel/reference.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,13 +19,6 @@ struct cpu_add {
     float a_ratio, b_ratio, offset, low, high;
     uint32_t a_signed, b_signed;
     uint32_t residual_is_a; // in an epilogue: the residual is a and the convolution's byte b
-};
-
-// The same of products of uint8: y = round(clamp((a - a_zero) * (b - b_zero) * ratio + offset, low,
-// high)), every step rounded by itself.
-struct cpu_mul {
-    int32_t a_zero, b_zero;
-    float ratio, offset, low, high;
 };
 
 // How sums become outputs, for a block of CPU_BLOCK channels.
@@ -97,8 +91,9 @@ typedef void cpu_interleave_fn(const uint8_t *x, int64_t plane, int64_t channels
                                int64_t y_step, int64_t count, uint8_t flip);
 typedef void cpu_add_q8_fn(const struct cpu_add *add, const uint8_t *a, const uint8_t *b,
                            uint8_t *y, int64_t count);
-typedef void cpu_mul_q8_fn(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b,
-                           uint8_t *y, int64_t count);
+// a and b are uint8.
+typedef void cpu_mul_q8_fn(const struct sl_quantised_product *mul, const uint8_t *a,
+                           const uint8_t *b, uint8_t *y, int64_t count);
 typedef void cpu_quantize_fn(const struct cpu_quant *quant, const float *x, uint8_t *y,
                              int64_t count);
 typedef void cpu_dequantize_fn(const struct cpu_quant *quant, const uint8_t *x, float *y,

@@ -50,8 +50,8 @@ void cpu_add_q8_c(const struct cpu_add *add, const uint8_t *a, const uint8_t *b,
     }
 }
 
-void cpu_mul_q8_c(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b, uint8_t *y,
-                  int64_t count)
+void cpu_mul_q8_c(const struct sl_quantised_product *mul, const uint8_t *a, const uint8_t *b,
+                  uint8_t *y, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
         int32_t left = a[i] - mul->a_zero;

@@ -22,12 +22,12 @@ struct broadcast {
     struct operand map, row, y; // row: the operand that may be repeated
     enum cpu_binary kind;
     bool row_is_first, activates;
-    bool adds, multiplies;         // two 8-bit tensors, by the kernels for those
+    bool bytes;                    // two 8-bit tensors, by the kernels for those
     bool whole;                    // the row is a map itself
     bool per_picture, per_channel; // what else the row has values for
     struct cpu_unary after;
     struct cpu_add add;
-    struct cpu_mul mul;
+    struct sl_quantised_product mul;
     int64_t n, channels, padded, pixels;
 };
 
@@ -72,7 +72,7 @@ static void compute_bytes(const struct broadcast *s, const uint8_t *map, const u
                           uint8_t *y, int64_t count)
 {
     const uint8_t *a = s->row_is_first ? row : map, *b = s->row_is_first ? map : row;
-    if (s->adds)
+    if (s->kind == CPU_ADD)
         s->kernels->add_q8(&s->add, a, b, y, count);
     else
         s->kernels->mul_q8(&s->mul, a, b, y, count);
@@ -88,7 +88,6 @@ static int run_broadcast(const struct cpu_program *program, const struct cpu_ste
     int64_t blocks = (s->pixels + together - 1) / together;
     int64_t end = cpu_share(s->n * blocks, part + 1, parts), last = -1;
     const float *row = NULL;
-    const bool bytes = s->adds || s->multiplies;
     (void)error;
     for (int64_t b = cpu_share(s->n * blocks, part, parts); b < end; b++) {
         int64_t n = b / blocks, first = b % blocks * together;
@@ -99,7 +98,7 @@ static int run_broadcast(const struct cpu_program *program, const struct cpu_ste
         const unsigned char *other = repeated;
         if (s->whole) {
             other = (const unsigned char *)cpu_data(program, s->row.value) + at * s->row.element;
-            row = bytes ? NULL : to_real(s, &s->row, other, buffer, pixels * s->padded);
+            row = s->bytes ? NULL : to_real(s, &s->row, other, buffer, pixels * s->padded);
         } else if (n != last) {
             int64_t values = s->per_channel ? s->channels : 1;
             size_t offset = s->per_picture ? (size_t)(n * values) * s->row.element : 0;
@@ -110,7 +109,7 @@ static int run_broadcast(const struct cpu_program *program, const struct cpu_ste
         }
         x += at * s->map.element;
         y += at * s->y.element;
-        if (bytes)
+        if (s->bytes)
             compute_bytes(s, x, other, y, pixels * s->padded);
         else
             compute(s, x, row, y, pixels * s->padded);
@@ -128,18 +127,6 @@ static bool find_kind(uint32_t binary, enum cpu_binary *out)
             return true;
         }
     return false;
-}
-
-struct cpu_quant cpu_make_quant(const struct sl_tensor *t)
-{
-    int32_t low, high, zero = t->quant.zero_point[0];
-    const struct sl_activation none = {.kind = SL_ACT_NONE};
-    sl_quant_bounds(t, &none, &low, &high);
-    return (struct cpu_quant){.scale = t->quant.scale[0],
-                              .low = (float)(low - zero),
-                              .high = (float)(high - zero),
-                              .zero = zero,
-                              .is_signed = t->dtype == SL_I8};
 }
 
 static bool describe(const struct sl_tensor *t, struct operand *out)
@@ -186,18 +173,6 @@ static bool fits(const struct cpu_compiler *c, const struct sl_node *node, struc
            (!s->activates || cpu_real_function(&node->activation, &s->after));
 }
 
-static struct cpu_mul make_mul(const struct sl_tensor *a, const struct sl_tensor *b,
-                               const struct sl_tensor *y, const struct sl_activation *activation)
-{
-    const struct sl_quantised_product product = sl_make_quantised_product(a, b, y, activation);
-    return (struct cpu_mul){.a_zero = product.a_zero,
-                            .b_zero = product.b_zero,
-                            .ratio = product.ratio,
-                            .offset = product.offset,
-                            .low = product.low,
-                            .high = product.high};
-}
-
 int cpu_lower_broadcast(struct cpu_compiler *c, const struct sl_node *node)
 {
     struct broadcast *s = cpu_take(c, 1, sizeof(*s));
@@ -212,12 +187,11 @@ int cpu_lower_broadcast(struct cpu_compiler *c, const struct sl_node *node)
     s->padded = cpu_round_channels(y->dims[1]);
     s->pixels = y->dims[2] * y->dims[3];
     const struct sl_tensor *a = cpu_in(c, node, 0), *b = cpu_in(c, node, 1);
-    s->adds = sl_is_quantised_sum(node, a, b, y);
-    s->multiplies = sl_is_quantised_product(node, a, b, y);
-    if (s->adds)
+    s->bytes = sl_is_quantised_sum(node, a, b, y) || sl_is_quantised_product(node, a, b, y);
+    if (s->bytes && s->kind == CPU_ADD)
         s->add = cpu_make_add(a, b, y, &node->activation);
-    if (s->multiplies)
-        s->mul = make_mul(a, b, y, &node->activation);
+    else if (s->bytes)
+        s->mul = sl_make_quantised_product(a, b, y, &node->activation);
     uint32_t row = s->row_is_first ? 0 : 1;
     int status = cpu_want(c, node->inputs[1 - row], CPU_NHWC, &s->map.value);
     if (status == 0)

@@ -60,7 +60,7 @@ static bool fits(const struct cpu_compiler *c, const struct sl_node *node, enum 
         attrs->dilation[1] != 1 || !conv_clamps(node->activation.kind) ||
         !cpu_conv_kind(c, node, 1, kind))
         return false;
-    if (attrs->group > 1 && attrs->group == x->dims[1] && x->dims[1] == y->dims[1])
+    if (conv_is_depthwise_node(node, x, y))
         *kind = conv_is_real(*kind) ? CONV_DEPTHWISE_F32 : CONV_DEPTHWISE;
     for (int axis = 0; axis < 2; axis++)
         for (int64_t p = 0; p < attrs->stride[axis]; p++)

@@ -112,14 +112,16 @@ int cpu_fill_table(struct cpu_compiler *c, const struct sl_node *node, const str
     return sl_reference_run(tensors, &shadow, data, c->error);
 }
 
-static void set_bounds(const struct sl_tensor *y, const struct sl_activation *activation,
-                       int32_t *zero, float *low, float *high)
+struct cpu_quant cpu_make_quant(const struct sl_tensor *t)
 {
-    int32_t lowest, highest;
-    sl_quant_bounds(y, activation, &lowest, &highest);
-    *zero = y->quant.zero_point[0];
-    *low = (float)(lowest - *zero);
-    *high = (float)(highest - *zero);
+    int32_t low, high, zero = t->quant.zero_point[0];
+    const struct sl_activation none = {.kind = SL_ACT_NONE};
+    sl_quant_bounds(t, &none, &low, &high);
+    return (struct cpu_quant){.scale = t->quant.scale[0],
+                              .low = (float)(low - zero),
+                              .high = (float)(high - zero),
+                              .zero = zero,
+                              .is_signed = t->dtype == SL_I8};
 }
 
 bool cpu_is_plain_sum(const struct cpu_compiler *c, const struct sl_node *node)
@@ -164,9 +166,6 @@ int cpu_lower_quantize(struct cpu_compiler *c, const struct sl_node *node)
     struct flat_state *s = new_state(c);
     if (!s)
         return cpu_no_memory(c);
-    const struct sl_tensor *quantised = to ? y : x;
-    s->quant.scale = quantised->quant.scale[0];
-    s->quant.is_signed = quantised->dtype == SL_I8;
-    set_bounds(quantised, &node->activation, &s->quant.zero, &s->quant.low, &s->quant.high);
+    s->quant = cpu_make_quant(to ? y : x);
     return add_flat(c, node, s, to ? "quantize" : "dequantize", to ? run_quantize : run_dequantize);
 }

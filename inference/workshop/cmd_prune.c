@@ -251,7 +251,8 @@ static void print_table(const struct result *r)
     if (time)
         printf(", %.0f of %.0f us by the profile (%.1f %%)", p->cost, p->cost_before,
                100 * p->cost / p->cost_before);
-    printf("; granules of %u channels; %u pictures\n", p->granule, r->pictures);
+    printf("; granules of %u channel%s; %u pictures\n", p->granule, p->granule == 1 ? "" : "s",
+           r->pictures);
     printf("  outputs after the refit: %.1f dB signal to noise; %.1f s\n", (double)p->output_snr_db,
            r->seconds);
     if (*p->tuned.why)

@@ -72,6 +72,13 @@ static bool keeps_planes(const struct sl_node *node, const struct sl_tensor *x, 
     }
 }
 
+// Are the planes of both tensors of one size, and held in as many dimensions?
+static bool same_planes(const struct channels *c, uint32_t a, uint32_t b)
+{
+    return tail_of(c, a) == tail_of(c, b) && c->plane[a][0] == c->plane[b][0] &&
+           c->plane[a][1] == c->plane[b][1];
+}
+
 static bool rearranges(const struct channels *c, const struct sl_node *node)
 {
     const struct sl_tensor *y = &c->graph->tensors[node->outputs[0]];
@@ -88,9 +95,7 @@ static bool rearranges(const struct channels *c, const struct sl_node *node)
                 return false;
             continue;
         }
-        if (c->count[t] == 0 || tail_of(c, t) != tail_of(c, node->inputs[0]) ||
-            c->plane[t][0] != c->plane[node->inputs[0]][0] ||
-            c->plane[t][1] != c->plane[node->inputs[0]][1] ||
+        if (c->count[t] == 0 || !same_planes(c, t, node->inputs[0]) ||
             !keeps_planes(node, &c->graph->tensors[t], tail_of(c, t)))
             return false;
     }

@@ -56,12 +56,13 @@ void check_mul_q8(struct round *round, struct guard *guard)
 {
     struct random *r = round->random;
     const int64_t count = size(round, 200, 4096);
-    const struct cpu_mul mul = {.a_zero = (int32_t)random_in(r, 0, 255),
-                                .b_zero = (int32_t)random_in(r, 0, 255),
-                                .ratio = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.001f, 0.1f),
-                                .offset = (float)random_in(r, 0, 255),
-                                .low = (float)random_in(r, 0, 100),
-                                .high = (float)random_in(r, 101, 255)};
+    const struct sl_quantised_product mul = {
+        .a_zero = (int32_t)random_in(r, 0, 255),
+        .b_zero = (int32_t)random_in(r, 0, 255),
+        .ratio = random_in(r, 0, 1) ? 0.5f : random_real(r, 0.001f, 0.1f),
+        .offset = (float)random_in(r, 0, 255),
+        .low = (float)random_in(r, 0, 100),
+        .high = (float)random_in(r, 101, 255)};
     const uint8_t *a = random_bytes(round, guard, (size_t)count);
     const uint8_t *b = random_bytes(round, guard, (size_t)count);
     void *want = random_bytes(round, guard, (size_t)count);

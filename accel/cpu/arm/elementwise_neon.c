@@ -84,8 +84,8 @@ void cpu_add_q8_neon(const struct cpu_add *add, const uint8_t *a, const uint8_t 
     cpu_add_q8_c(add, a + i, b + i, y + i, count - i);
 }
 
-void cpu_mul_q8_neon(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b, uint8_t *y,
-                     int64_t count)
+void cpu_mul_q8_neon(const struct sl_quantised_product *mul, const uint8_t *a, const uint8_t *b,
+                     uint8_t *y, int64_t count)
 {
     const int16x8_t a_zero = vdupq_n_s16((int16_t)mul->a_zero);
     const int16x8_t b_zero = vdupq_n_s16((int16_t)mul->b_zero);

@@ -220,8 +220,8 @@ void cpu_add_q8_avx2(const struct cpu_add *add, const uint8_t *a, const uint8_t 
     cpu_add_q8_c(add, a + i, b + i, y + i, count - i);
 }
 
-void cpu_mul_q8_avx2(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b, uint8_t *y,
-                     int64_t count)
+void cpu_mul_q8_avx2(const struct sl_quantised_product *mul, const uint8_t *a, const uint8_t *b,
+                     uint8_t *y, int64_t count)
 {
     const struct rounding r = {_mm256_set1_ps(1.0f), _mm256_set1_ps(mul->low),
                                _mm256_set1_ps(mul->high), _mm256_setzero_si256()};

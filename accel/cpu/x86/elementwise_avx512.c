@@ -72,8 +72,8 @@ void cpu_add_q8_avx512vnni(const struct cpu_add *add, const uint8_t *a, const ui
     cpu_add_q8_avx2(add, a + i, b + i, y + i, count - i);
 }
 
-void cpu_mul_q8_avx512vnni(const struct cpu_mul *mul, const uint8_t *a, const uint8_t *b,
-                           uint8_t *y, int64_t count)
+void cpu_mul_q8_avx512vnni(const struct sl_quantised_product *mul, const uint8_t *a,
+                           const uint8_t *b, uint8_t *y, int64_t count)
 {
     const __m512 ratio = _mm512_set1_ps(mul->ratio), offset = _mm512_set1_ps(mul->offset);
     const __m512 a_zero = _mm512_set1_ps((float)mul->a_zero);
