@@ -60,9 +60,9 @@ struct cpu_step {
     // Runs the step's share `part` of `parts`; all parts may run at the same time.
     int (*run)(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
                uint32_t parts, struct sl_error *error);
-    // Or, where this is set, the rows [first, end), as part `part` of those that run at this time.
-    void (*run_rows)(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
-                     int64_t first, int64_t end);
+    // Or, where this is set, the rows [first, end), as one of several threads at this time.
+    void (*run_rows)(const struct cpu_program *program, const struct cpu_step *step,
+                     uint32_t thread, int64_t first, int64_t end);
     // Or NULL: makes the step write its map into the pixels of a wider one, from byte `first` of
     // each on; pixels of `y` are y_step bytes.
     void (*write_into)(struct cpu_step *step, uint32_t y, size_t first, size_t y_step);

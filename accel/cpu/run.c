@@ -16,20 +16,31 @@ struct work {
     const struct cpu_program *program;
     const struct cpu_step *step;
     int64_t first, end; // rows
+    uint32_t pieces;
 };
 
-static int run_part(void *ctx, uint32_t part, uint32_t parts, struct sl_error *error)
+static uint32_t count_pieces(const struct work *work, uint32_t parts)
+{
+    const int64_t together = work->step->rows.together;
+    if (!work->step->run_rows)
+        return parts;
+    return (uint32_t)((work->end - work->first + together - 1) / together);
+}
+
+static int run_pieces(void *ctx, uint32_t thread, uint32_t first, uint32_t end,
+                      struct sl_error *error)
 {
     const struct work *work = ctx;
-    if (!work->step->run_rows)
-        return work->step->run(work->program, work->step, part, parts, error);
-    int64_t together = work->step->rows.together, rows = work->end - work->first;
-    int64_t pieces = (rows + together - 1) / together;
-    int64_t first = work->first + cpu_share(pieces, part, parts) * together;
-    int64_t end = work->first + cpu_share(pieces, part + 1, parts) * together;
-    end = end < work->end ? end : work->end;
-    if (first < end)
-        work->step->run_rows(work->program, work->step, part, first, end);
+    const struct cpu_step *step = work->step;
+    int status = 0;
+    if (!step->run_rows) {
+        for (uint32_t i = first; i < end && status == 0; i++)
+            status = step->run(work->program, step, i, work->pieces, error);
+        return status;
+    }
+    const int64_t row = work->first + first * step->rows.together,
+                  last = work->first + end * step->rows.together;
+    step->run_rows(work->program, step, thread, row, last < work->end ? last : work->end);
     return 0;
 }
 
@@ -46,9 +57,10 @@ static int run_step(struct run *run, uint32_t number, int64_t first, int64_t end
         return sl_error_set(run->error, -ETIMEDOUT,
                             "the deadline passed before node '%s' (%u of %u)", step->node,
                             number + 1, run->program->n_steps);
-    struct work work = {run->program, step, first, end};
     struct cpu_threads *threads = step->serial ? NULL : run->program->threads;
-    int status = cpu_threads_run(threads, run_part, &work, run->error);
+    struct work work = {run->program, step, first, end, 0};
+    work.pieces = count_pieces(&work, cpu_threads_count(threads));
+    int status = cpu_threads_run(threads, work.pieces, run_pieces, &work, run->error);
     int64_t after = now_ns();
     float us = (float)(after - run->now_ns) / 1000.0f;
     step->us = first > 0 ? step->us + us : us;

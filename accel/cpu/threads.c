@@ -1,4 +1,8 @@
-// A fixed set of threads that run the parts of one piece of work together.
+// A fixed set of threads that share out the pieces of one piece of work.
+//
+// Each thread begins with a share of its own and takes it from the front, a part at a time; who has
+// finished takes from the end of what the others have left. A thread that does not get a processor
+// holds nobody up: who comes after everything was begun is not waited for.
 #include "accel/cpu/threads.h"
 
 #include <errno.h>
@@ -6,27 +10,39 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 // Between two steps of one run the next work comes within microseconds: look that often before
 // going to sleep.
 #define LOOKS 2000
 
+// Takes from a share: few enough that calls cost little, many enough that threads of different
+// speeds end together.
+enum { TAKES = 8 };
+
 struct worker {
+    _Alignas(64) atomic_uint_fast64_t left; // of its share: the first piece and, << 32, the end
     struct cpu_threads *threads;
     pthread_t thread;
-    uint32_t part;
+    uint32_t number;
     int status;
+    uint32_t failed; // the piece
     struct sl_error error;
 };
 
+#define OPEN   (1ull << 31) // in `gate`: whoever comes may still join
+#define JOINED (OPEN - 1)   // how many have
+
 struct cpu_threads {
     uint32_t count;
-    atomic_uint round;   // goes up when there is work
-    atomic_uint pending; // workers that have not finished it
+    uint32_t least; // pieces of one take
+    bool stop;
+    atomic_bool waiting; // the caller, for `done`
+    atomic_uint sleeping, finished;
+    atomic_uint_fast64_t gate; // the number of the round << 32, OPEN, and how many joined
     pthread_mutex_t lock;
     pthread_cond_t work, done;
-    bool stop;
-    cpu_part part;
+    cpu_pieces pieces;
     void *ctx;
     struct worker workers[];
 };
@@ -38,25 +54,87 @@ static inline void pause_briefly(void)
 #endif
 }
 
-static unsigned wait_for_round(struct cpu_threads *threads, unsigned seen)
+static uint32_t round_of(uint64_t gate)
+{
+    return (uint32_t)(gate >> 32);
+}
+
+static uint32_t wait_for_round(struct cpu_threads *threads, uint32_t seen)
 {
     for (int i = 0; i < LOOKS; i++) {
-        unsigned now = atomic_load_explicit(&threads->round, memory_order_acquire);
+        const uint32_t now = round_of(atomic_load_explicit(&threads->gate, memory_order_acquire));
         if (now != seen)
             return now;
         pause_briefly();
     }
     pthread_mutex_lock(&threads->lock);
-    while (atomic_load(&threads->round) == seen)
+    atomic_fetch_add(&threads->sleeping, 1);
+    while (round_of(atomic_load(&threads->gate)) == seen)
         pthread_cond_wait(&threads->work, &threads->lock);
-    unsigned now = atomic_load(&threads->round);
+    atomic_fetch_sub(&threads->sleeping, 1);
     pthread_mutex_unlock(&threads->lock);
-    return now;
+    return round_of(atomic_load(&threads->gate));
+}
+
+static bool join(struct cpu_threads *threads, uint32_t number)
+{
+    uint64_t gate = atomic_load(&threads->gate);
+    while (round_of(gate) == number && (gate & OPEN))
+        if (atomic_compare_exchange_weak(&threads->gate, &gate, gate + 1))
+            return true;
+    return false;
+}
+
+static bool take(const struct cpu_threads *threads, struct worker *from, bool is_own,
+                 uint32_t *first, uint32_t *end)
+{
+    uint64_t left = atomic_load_explicit(&from->left, memory_order_relaxed), rest;
+    do {
+        *first = (uint32_t)left;
+        *end = (uint32_t)(left >> 32);
+        if (*first >= *end)
+            return false;
+        uint32_t count = (*end - *first + 3) / 4;
+        count = count < threads->least ? threads->least : count;
+        count = count > *end - *first ? *end - *first : count;
+        if (is_own) {
+            rest = (uint64_t)*end << 32 | (*first + count);
+            *end = *first + count;
+        } else {
+            rest = (uint64_t)(*end - count) << 32 | *first;
+            *first = *end - count;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&from->left, &left, rest, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+static void run_share(struct worker *worker, struct worker *of)
+{
+    struct cpu_threads *threads = worker->threads;
+    uint32_t first, end;
+    while (take(threads, of, of == worker, &first, &end)) {
+        struct sl_error error;
+        const int status = threads->pieces(threads->ctx, worker->number, first, end, &error);
+        if (status < 0 && (worker->status == 0 || first < worker->failed)) {
+            worker->status = status;
+            worker->failed = first;
+            worker->error = error;
+        }
+    }
+}
+
+static void run_shares(struct worker *worker)
+{
+    struct cpu_threads *threads = worker->threads;
+    for (uint32_t i = 0; i < threads->count; i++)
+        run_share(worker, &threads->workers[(worker->number + i) % threads->count]);
 }
 
 static void report_done(struct cpu_threads *threads)
 {
-    if (atomic_fetch_sub(&threads->pending, 1) != 1)
+    atomic_fetch_add(&threads->finished, 1);
+    if (!atomic_load(&threads->waiting))
         return;
     pthread_mutex_lock(&threads->lock);
     pthread_cond_signal(&threads->done);
@@ -67,52 +145,79 @@ static void *work(void *data)
 {
     struct worker *worker = data;
     struct cpu_threads *threads = worker->threads;
-    for (unsigned seen = 0;;) {
+    for (uint32_t seen = 0;;) {
         seen = wait_for_round(threads, seen);
+        if (!join(threads, seen))
+            continue;
         if (threads->stop)
             return NULL;
-        worker->status = threads->part(threads->ctx, worker->part, threads->count, &worker->error);
+        run_shares(worker);
         report_done(threads);
     }
 }
 
 static void announce(struct cpu_threads *threads)
 {
+    const uint64_t round = round_of(atomic_load(&threads->gate)) + 1u;
+    atomic_store(&threads->gate, (round & UINT32_MAX) << 32 | OPEN);
+    if (atomic_load(&threads->sleeping) == 0)
+        return;
     pthread_mutex_lock(&threads->lock);
-    atomic_fetch_add_explicit(&threads->round, 1, memory_order_release);
     pthread_cond_broadcast(&threads->work);
     pthread_mutex_unlock(&threads->lock);
 }
 
 static void wait_for_workers(struct cpu_threads *threads)
 {
+    const uint32_t joined = (uint32_t)(atomic_fetch_and(&threads->gate, ~OPEN) & JOINED);
     for (int i = 0; i < LOOKS; i++) {
-        if (atomic_load(&threads->pending) == 0)
+        if (atomic_load(&threads->finished) == joined)
             return;
         pause_briefly();
     }
     pthread_mutex_lock(&threads->lock);
-    while (atomic_load(&threads->pending) != 0)
+    atomic_store(&threads->waiting, true);
+    while (atomic_load(&threads->finished) != joined)
         pthread_cond_wait(&threads->done, &threads->lock);
+    atomic_store(&threads->waiting, false);
     pthread_mutex_unlock(&threads->lock);
 }
 
-int cpu_threads_run(struct cpu_threads *threads, cpu_part part, void *ctx, struct sl_error *error)
+static int lowest_failure(const struct cpu_threads *threads, struct sl_error *error)
 {
-    if (!threads)
-        return part(ctx, 0, 1, error);
-    threads->part = part;
-    threads->ctx = ctx;
-    atomic_store(&threads->pending, threads->count - 1);
-    announce(threads);
-    int status = part(ctx, 0, threads->count, error);
-    wait_for_workers(threads);
-    for (uint32_t i = 1; status == 0 && i < threads->count; i++) {
-        status = threads->workers[i].status;
-        if (status && error)
-            *error = threads->workers[i].error;
+    const struct worker *lowest = NULL;
+    for (uint32_t i = 0; i < threads->count; i++) {
+        const struct worker *w = &threads->workers[i];
+        if (w->status < 0 && (!lowest || w->failed < lowest->failed))
+            lowest = w;
     }
-    return status;
+    if (lowest && error)
+        *error = lowest->error;
+    return lowest ? lowest->status : 0;
+}
+
+int cpu_threads_run(struct cpu_threads *threads, uint32_t count, cpu_pieces pieces, void *ctx,
+                    struct sl_error *error)
+{
+    if (count == 0)
+        return 0;
+    if (!threads || count == 1)
+        return pieces(ctx, 0, 0, count, error);
+    const uint64_t n = threads->count;
+    threads->pieces = pieces;
+    threads->ctx = ctx;
+    threads->least = (uint32_t)((count + n * TAKES - 1) / (n * TAKES));
+    for (uint64_t i = 0; i < n; i++) {
+        struct worker *w = &threads->workers[i];
+        w->status = 0;
+        atomic_store_explicit(&w->left, (i + 1) * count / n << 32 | i * count / n,
+                              memory_order_relaxed);
+    }
+    atomic_store(&threads->finished, 0);
+    announce(threads);
+    run_shares(&threads->workers[0]);
+    wait_for_workers(threads);
+    return lowest_failure(threads, error);
 }
 
 uint32_t cpu_threads_count(const struct cpu_threads *threads)
@@ -153,16 +258,20 @@ int cpu_threads_start(uint32_t count, const struct cpu_affinity *affinity, struc
     *out = NULL;
     if (count == 1)
         return 0;
-    struct cpu_threads *threads = calloc(1, sizeof(*threads) + count * sizeof(struct worker));
+    const size_t bytes = sizeof(struct cpu_threads) + count * sizeof(struct worker);
+    struct cpu_threads *threads = aligned_alloc(_Alignof(struct cpu_threads), bytes);
     if (!threads)
         return sl_error_set(error, -ENOMEM, "no memory for %u threads", count);
+    memset(threads, 0, bytes);
     threads->count = count;
     pthread_mutex_init(&threads->lock, NULL);
     pthread_cond_init(&threads->work, NULL);
     pthread_cond_init(&threads->done, NULL);
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         threads->workers[i].threads = threads;
-        threads->workers[i].part = i;
+        threads->workers[i].number = i;
+    }
+    for (uint32_t i = 1; i < count; i++) {
         int status = start_worker(&threads->workers[i], affinity);
         if (status) {
             stop_first(threads, i);
