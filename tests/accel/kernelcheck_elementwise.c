@@ -89,6 +89,11 @@ void check_quantize(struct round *round, struct guard *guard)
     const float odd[] = {NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 0.125f, 0.375f, -0.125f, -0.0f};
     for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++)
         x[random_in(round->random, 0, count - 1)] = odd[i];
+    for (int64_t i = 0; i < count / 2; i++) { // close to where rounding turns
+        const float half = (float)random_in(round->random, -260, 260) + 0.5f;
+        const float towards = (float)random_in(round->random, -1, 1) * 1e9f;
+        x[random_in(round->random, 0, count - 1)] = nextafterf(half * quant.scale, towards);
+    }
     void *want = random_bytes(round, guard, (size_t)count);
     void *have = guard_take(guard, (size_t)count);
     RUN_BOTH(round, cpu_quantize_fn, want, have, (size_t)count, &quant, x, y, count);

@@ -1,5 +1,5 @@
 // Element-wise kernels for AVX2. What is left over at the end goes to the C kernels.
-#include "accel/cpu/kernels.h"
+#include "accel/cpu/x86/inverse.h"
 
 #include <immintrin.h>
 #include <math.h>
@@ -237,32 +237,39 @@ void cpu_mul_q8_avx2(const struct sl_quantised_product *mul, const uint8_t *a, c
     cpu_mul_q8_c(mul, a + i, b + i, y + i, count - i);
 }
 
-INLINE __m256i quotients(const struct rounding *r, const float *x)
-{
-    __m256 q = _mm256_div_ps(_mm256_loadu_ps(x), r->scale);
-    q = _mm256_min_ps(_mm256_max_ps(q, r->low), r->high);
-    return _mm256_add_epi32(_mm256_cvtps_epi32(q), r->zero);
-}
-
 // 32 real numbers become bytes; packing works within halves, the order is mended at the end.
-INLINE void store_32(const struct rounding *r, const float *x, uint8_t *y)
+INLINE __m256i quantize_32(const struct cpu_quant *quant, const struct cpu_inverse *by,
+                           const float *x)
 {
-    __m256i mask = _mm256_set1_epi32(0xFF), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m256 scale = _mm256_set1_ps(quant->scale), inverse = _mm256_set1_ps(by->inverse);
+    const __m256 most = _mm256_set1_ps(by->most);
+    const __m256i zero = _mm256_set1_epi16((short)quant->zero);
+    const __m256i low = _mm256_set1_epi8(by->low), high = _mm256_set1_epi8(by->high);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     __m256i q[4];
-    for (int k = 0; k < 4; k++)
-        q[k] = _mm256_and_si256(quotients(r, x + 8 * k), mask);
-    __m256i bytes =
-        _mm256_packus_epi16(_mm256_packus_epi32(q[0], q[1]), _mm256_packus_epi32(q[2], q[3]));
-    store_256(y, _mm256_permutevar8x32_epi32(bytes, order));
+    for (int k = 0; k < 4; k++) {
+        const __m256 real = _mm256_min_ps(most, _mm256_loadu_ps(x + 8 * k)); // NaN stays
+        const __m256 near = _mm256_mul_ps(real, inverse);
+        const __m256 rest = _mm256_fnmadd_ps(near, scale, real);
+        q[k] = _mm256_cvtps_epi32(_mm256_fmadd_ps(rest, inverse, near));
+    }
+    const __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(q[0], q[1]), zero);
+    const __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(q[2], q[3]), zero);
+    const __m256i bytes =
+        quant->is_signed ? _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(ab, cd), low), high)
+                         : _mm256_min_epu8(_mm256_max_epu8(_mm256_packus_epi16(ab, cd), low), high);
+    return _mm256_permutevar8x32_epi32(bytes, order);
 }
 
 void cpu_quantize_avx2(const struct cpu_quant *quant, const float *x, uint8_t *y, int64_t count)
 {
-    struct rounding r = {_mm256_set1_ps(quant->scale), _mm256_set1_ps(quant->low),
-                         _mm256_set1_ps(quant->high), _mm256_set1_epi32(quant->zero)};
+    const struct cpu_quant q = *quant; // by value: stores of bytes might change what is pointed to
+    const struct cpu_inverse by = cpu_inverse(quant);
+    const struct rounding r = {_mm256_set1_ps(quant->scale), _mm256_set1_ps(quant->low),
+                               _mm256_set1_ps(quant->high), _mm256_set1_epi32(quant->zero)};
     int64_t i = 0;
-    for (; count - i >= 32; i += 32)
-        store_32(&r, x + i, y + i);
+    for (; by.usable && count - i >= 32; i += 32)
+        store_256(y + i, quantize_32(&q, &by, x + i));
     for (; count - i >= 8; i += 8)
         store_8(&r, _mm256_loadu_ps(x + i), y + i);
     cpu_quantize_c(quant, x + i, y + i, count - i);
