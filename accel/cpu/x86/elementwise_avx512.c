@@ -17,6 +17,7 @@ void cpu_quantize_avx512vnni(const struct cpu_quant *quant, const float *x, uint
         UNROLLED for (int k = 0; k < 4; k++)
         {
             const __m512 real = _mm512_min_ps(most, _mm512_loadu_ps(x + i + 16 * k));
+            _mm_prefetch((const char *)(x + i + 16 * k) + QUANTIZE_AHEAD, _MM_HINT_T0);
             const __m512 near = _mm512_mul_ps(real, inverse);
             const __m512 rest = _mm512_fnmadd_ps(near, scale, real);
             q[k] = _mm512_cvtps_epi32(_mm512_fmadd_ps(rest, inverse, near));

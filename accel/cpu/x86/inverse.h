@@ -10,6 +10,9 @@
 
 #include <stdbool.h>
 
+// A picture of floats comes from behind the cache: its lines are asked for so many bytes ahead.
+#define QUANTIZE_AHEAD 4096
+
 struct cpu_inverse {
     bool usable; // the remainder of a quotient that counts is a normal number
     float inverse;
