@@ -61,7 +61,7 @@ struct band {
 static int64_t compute_block(const struct conv *conv, const struct band *band, int64_t block)
 {
     const void *shifted[CPU_MAX_RUNS];
-    const struct conv_block *weights = &conv->weights[block];
+    const struct cpu_conv_block *weights = &conv->weights[block];
     int64_t first = block * CPU_BLOCK;
     struct cpu_epilogue epilogue = conv->epilogue;
     struct cpu_conv_row row = {.segments = weights->segments,
@@ -99,13 +99,47 @@ void conv_activate(const struct conv *conv, void *y, int64_t rows)
         conv->kernels->unary_f32(&conv->after, y, y, rows * conv->out[1] * conv->out_padded);
 }
 
+// Do the rows of x and y follow each other like the pixels of one row? Tiles are then full.
+static bool is_one_row(const struct conv *conv)
+{
+    return conv->direct && conv->stride[0] == 1 && conv->stride[1] == 1 &&
+           conv->in[1] == conv->out[1] && conv->y_row == (size_t)conv->out[1] * conv->y_step;
+}
+
+static void compute_tiles(const struct conv *conv, const struct band *band)
+{
+    const bool joined = is_one_row(conv);
+    struct cpu_epilogue epilogue = conv->epilogue;
+    epilogue.bias = conv->bias;
+    epilogue.multiplier = conv->multiplier;
+    epilogue.add = band->residual ? &conv->add : NULL;
+    epilogue.residual = band->residual;
+    epilogue.residual_step = conv->residual_step;
+    conv->kernels->conv_tiles(
+        &(struct cpu_conv_band){.runs = (const void *const(*)[CPU_MAX_RUNS])band->runs,
+                                .rows = joined ? 1 : band->rows,
+                                .pixels = joined ? band->rows * conv->out[1] : conv->out[1],
+                                .step = conv->pixel_step,
+                                .granules = conv->tile,
+                                .blocks = conv->weights,
+                                .n_blocks = conv->blocks,
+                                .epilogue = &epilogue,
+                                .y = band->y,
+                                .y_step = conv->y_step,
+                                .y_row = conv->y_row,
+                                .residual_row = conv->residual_row});
+}
+
 static void compute_band(const struct conv_input *input, int64_t oy, struct band *band)
 {
     const struct conv *conv = input->conv;
     for (int64_t i = 0; i < band->rows; i++)
         find_runs(input, oy + i, band->runs[i]);
-    for (int64_t b = 0; b < conv->blocks;)
-        b += compute_block(conv, band, b);
+    if (conv->kind == CONV_TILES)
+        compute_tiles(conv, band);
+    else
+        for (int64_t b = 0; b < conv->blocks;)
+            b += compute_block(conv, band, b);
     conv_activate(conv, band->y, band->rows);
 }
 

@@ -12,6 +12,7 @@
 enum conv_kind {
     CONV_S16,
     CONV_DOT,
+    CONV_TILES,
     CONV_SDOT,
     CONV_MATRIX,
     CONV_F32,
@@ -35,7 +36,7 @@ static inline bool conv_is_real(enum conv_kind kind)
 // Does the kernel read bytes as they are, not centred on their zero point?
 static inline bool conv_reads_bytes(enum conv_kind kind)
 {
-    return kind == CONV_DOT || kind == CONV_SDOT || kind == CONV_MATRIX ||
+    return kind == CONV_DOT || kind == CONV_TILES || kind == CONV_SDOT || kind == CONV_MATRIX ||
            kind == CONV_DEPTHWISE_DOT;
 }
 
@@ -43,21 +44,12 @@ struct conv_format {
     uint32_t granule;   // values of K that the kernel takes together
     uint32_t x_element; // bytes of a prepared input value
     uint32_t w_element;
-    uint32_t unit; // granules that are left out together where their weights are zero; 0: never.
-                   // For CONV_DOT no fewer than what the kernel takes together.
+    uint32_t unit; // granules that are left out together where their weights are zero; 0: never
 };
 extern const struct conv_format conv_formats[CONV_KINDS];
 
 #define CONV_MAX_BAND 8
 #define ROW_SLACK     ((size_t)256) // bytes behind a prepared row that kernels may read
-
-// Weights of CPU_BLOCK output channels: the granules of the segments, one after the other.
-struct conv_block {
-    const struct cpu_segment *segments;
-    uint32_t n_segments;
-    bool pairs; // the next block has the same segments, and both are computed together
-    const void *weights;
-};
 
 struct conv_memory {
     const void *x, *residual; // residual: laid out as y; NULL if none
@@ -96,10 +88,11 @@ struct conv {
     int64_t row_runs;   // runs in a row of the kernel
     size_t run_step;    // bytes from one to the next
     uint32_t unit;      // granules that are left out together; 0: never
+    uint32_t tile;      // granules of a tile, for CONV_TILES
     size_t block_bytes; // of packed weights, were none left out
 
-    const struct conv_block *weights; // of each block of output channels
-    uint64_t granules, kept;          // of all blocks; kept: those that are computed
+    const struct cpu_conv_block *weights; // of each block of output channels
+    uint64_t granules, kept;              // of all blocks; kept: those that are computed
     const int32_t *bias;
     const float *bias_real, *multiplier;
     struct cpu_epilogue epilogue; // without the pointers into bias and multiplier

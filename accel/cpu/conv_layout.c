@@ -4,10 +4,10 @@
 const struct conv_format conv_formats[CONV_KINDS] = {
     // granule, bytes of input and weight, granules left out together
     [CONV_S16] = {2, 2, 2, 4},           [CONV_DOT] = {4, 1, 1, 4},
-    [CONV_SDOT] = {4, 1, 1, 4},          [CONV_MATRIX] = {8, 1, 1, 2},
-    [CONV_F32] = {1, 4, 4, 0},           [CONV_DEPTHWISE] = {1, 2, 2, 1},
-    [CONV_DEPTHWISE_DOT] = {4, 1, 1, 1}, [CONV_DEPTHWISE_F32] = {1, 4, 4, 0},
-    [CONV_WINOGRAD] = {2, 2, 2, 2},
+    [CONV_TILES] = {4, 1, 1, 16},        [CONV_SDOT] = {4, 1, 1, 4},
+    [CONV_MATRIX] = {8, 1, 1, 2},        [CONV_F32] = {1, 4, 4, 0},
+    [CONV_DEPTHWISE] = {1, 2, 2, 1},     [CONV_DEPTHWISE_DOT] = {4, 1, 1, 1},
+    [CONV_DEPTHWISE_F32] = {1, 4, 4, 0}, [CONV_WINOGRAD] = {2, 2, 2, 2},
 };
 
 static int64_t round_up(int64_t value, int64_t to)
@@ -16,12 +16,15 @@ static int64_t round_up(int64_t value, int64_t to)
 }
 
 // Weights that do not stay in the cache beside the rows are read once for several rows.
+#define CACHE_LINE        64
 #define CACHE_FOR_WEIGHTS ((size_t)192 << 10)
 #define CACHE_FOR_ROWS    ((size_t)160 << 10)
 
 static int64_t choose_band(const struct conv *conv, int64_t reach)
 {
     int64_t band = 1;
+    if (conv->kind == CONV_TILES)
+        return conv->out[0] < CONV_MAX_BAND ? conv->out[0] : CONV_MAX_BAND;
     if ((size_t)conv->blocks * conv->block_bytes <= CACHE_FOR_WEIGHTS)
         return 1;
     while (band < CONV_MAX_BAND && band < conv->out[0] &&
@@ -53,8 +56,31 @@ void conv_read_in_place(struct conv *conv)
     conv->ring = 0;
 }
 
+// A run becomes tiles of the same number of granules, as few as there can be: whole cache lines
+// where pixels begin with one, otherwise as short as they can be. Where the run is longer for that,
+// its end reads on into the row's slack.
+static void share_out_tiles(struct conv *conv)
+{
+    const uint32_t tiles = (conv->run_length + CPU_TILE - 1) / CPU_TILE;
+    const bool lines = conv->depth * conv->stride[1] % CACHE_LINE == 0 && conv->kernel[1] > 1;
+    conv->tile = lines ? CPU_TILE : (conv->run_length + tiles - 1) / tiles;
+    conv->run_length = conv->tile * tiles;
+    conv->unit = conv->tile;
+}
+
+// Few products are over sooner than sums have left the tiles, and short rows fill none.
+static bool suits_tiles(const struct conv *conv)
+{
+    enum { LEAST_PIXELS = 4, LEAST_PRODUCTS = 48 };
+    return conv->kind == CONV_DOT && cpu_has_tiles(conv->kernels) && conv->group == 1 &&
+           conv->out[1] >= LEAST_PIXELS &&
+           conv->kernel[0] * conv->kernel[1] * conv->channels >= LEAST_PRODUCTS;
+}
+
 bool conv_layout(struct conv *conv)
 {
+    if (suits_tiles(conv))
+        conv->kind = CONV_TILES;
     const struct conv_format *format = &conv_formats[conv->kind];
     int64_t granule = format->granule;
     bool depthwise = conv_is_depthwise(conv->kind);
@@ -75,11 +101,10 @@ bool conv_layout(struct conv *conv)
         conv->depth > 1 << 16 || reach > 1 << 12)
         return false;
     conv->n_runs = (uint32_t)runs;
-    // Where a run is rounded up to whole tiles, its end reads on into the row's slack.
-    uint32_t whole = conv->kind == CONV_DOT ? conv->kernels->dot_whole : 1;
-    conv->unit = format->unit < whole && format->unit ? whole : format->unit;
-    conv->run_length = (uint32_t)(round_up(values, granule * whole) / granule);
-    conv->unit = taps ? conv->run_length : conv->unit;
+    conv->run_length = (uint32_t)(round_up(values, granule) / granule);
+    conv->unit = taps ? conv->run_length : format->unit;
+    if (conv->kind == CONV_TILES)
+        share_out_tiles(conv);
     conv->row_bytes = conv_row_bytes(conv);
     conv->x_step = (size_t)conv->depth * format->x_element;
     conv->pixel_step = (size_t)conv->stride[1] * conv->x_step;

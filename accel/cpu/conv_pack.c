@@ -145,7 +145,7 @@ static uint64_t own_granules(const struct conv *conv)
 }
 
 static int pack_block(struct cpu_compiler *c, struct conv *conv, int64_t number,
-                      unsigned char *packed, struct packing *packing, struct conv_block *block)
+                      unsigned char *packed, struct packing *packing, struct cpu_conv_block *block)
 {
     struct region *region = &c->program->region;
     *packing = (struct packing){.segments = packing->segments};
@@ -162,12 +162,12 @@ static int pack_block(struct cpu_compiler *c, struct conv *conv, int64_t number,
 }
 
 // Blocks of the same segments are computed two by two where a kernel does that.
-static void find_pairs(const struct conv *conv, struct conv_block *blocks)
+static void find_pairs(const struct conv *conv, struct cpu_conv_block *blocks)
 {
-    if (conv->kind != CONV_DOT || !cpu_pairs_blocks(conv->kernels))
+    if (conv->kind != CONV_TILES && (conv->kind != CONV_DOT || !cpu_pairs_blocks(conv->kernels)))
         return;
     for (int64_t b = 0; b + 1 < conv->blocks; b++) {
-        const struct conv_block *next = &blocks[b + 1];
+        const struct cpu_conv_block *next = &blocks[b + 1];
         blocks[b].pairs = blocks[b].n_segments == next->n_segments &&
                           memcmp(blocks[b].segments, next->segments,
                                  next->n_segments * sizeof(*next->segments)) == 0;
@@ -177,7 +177,7 @@ static void find_pairs(const struct conv *conv, struct conv_block *blocks)
 
 int conv_pack(struct cpu_compiler *c, struct conv *conv, conv_weight weight, const void *ctx)
 {
-    struct conv_block *blocks = cpu_take(c, (size_t)conv->blocks, sizeof(*blocks));
+    struct cpu_conv_block *blocks = cpu_take(c, (size_t)conv->blocks, sizeof(*blocks));
     struct packing packing = {
         .segments = calloc((size_t)conv->n_runs * conv->run_length, sizeof(*packing.segments))};
     void *packed = malloc(conv->block_bytes);

@@ -5,9 +5,9 @@
 // int8=s16|winograd|sdot|dot|matrix chooses how dense INT8 convolutions are computed, instead of
 // what is best for the instruction set.
 //
-// The kernels for AVX-VNNI, AVX-512 VNNI and AMX have not run on a processor that has the
-// instructions: kernelcheck runs their sources through SIMDe, AMX's with modelled tiles, and
-// compares every byte with the plain C kernel; test_cpu_amx runs whole networks with the latter.
+// On machines without AVX-VNNI, AVX-512 VNNI or AMX, kernelcheck runs the sources of their kernels
+// through SIMDe, AMX's with modelled tiles, and compares every byte with the plain C kernel;
+// test_cpu_amx runs whole networks with the latter.
 #ifndef SL_ACCEL_CPU_CPU_H
 #define SL_ACCEL_CPU_CPU_H
 

@@ -10,8 +10,6 @@ void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa)
         kernels->slot = function;
 #include "accel/cpu/kernels.def"
 #undef KERNEL
-    bool tiles = CPU_AMX <= isa && (sets & 1u << CPU_AMX);
-    kernels->dot_whole = tiles ? CPU_AMX_TILE : 1;
     kernels->int8 = kernels->conv_matrix != cpu_conv_matrix_c         ? CPU_INT8_MATRIX
                     : kernels->conv_dot != cpu_conv_dot_c             ? CPU_INT8_DOT
                     : kernels->conv_sdot != cpu_conv_sdot_c           ? CPU_INT8_SDOT

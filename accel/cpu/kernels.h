@@ -10,7 +10,7 @@
 
 #define CPU_BLOCK    16 // output channels that a convolution kernel computes together
 #define CPU_MAX_RUNS 64
-#define CPU_AMX_TILE 16 // granules that AMX takes together
+#define CPU_TILE     16 // pixels, granules or channels of a tile at most
 
 // Both operands quantised: y = round(clamp(fma(a, a_ratio, fma(b, b_ratio, offset)), low, high))
 // with bytes as they stand, which are int8 where a_signed or b_signed says so. Both bounds are int8
@@ -38,6 +38,8 @@ struct cpu_epilogue {
     int32_t zero;
     uint32_t to_real, to_sums, y_signed;
     uint32_t shrinks;          // every multiplier is below 1: no product is too large for an int32
+    uint32_t saturates;        // sums below 0 give the lowest byte, those from 2^23 on the highest,
+                               // and none reaches 2^26
     const struct cpu_add *add; // NULL: none
     const uint8_t *residual;
     size_t residual_step; // bytes
@@ -69,6 +71,28 @@ struct cpu_conv_row {
     size_t y_step; // bytes
 };
 
+// Weights of CPU_BLOCK output channels: the granules of the segments, one after the other.
+struct cpu_conv_block {
+    const struct cpu_segment *segments;
+    uint32_t n_segments;
+    bool pairs; // the next block has the same segments, and both are computed together
+    const void *weights;
+};
+
+// Output rows that follow each other times all blocks of channels, as conv_dot computes them. Bias,
+// multipliers, y and residual are those of the first row and block.
+struct cpu_conv_band {
+    const void *const (*runs)[CPU_MAX_RUNS]; // of each row
+    int64_t rows, pixels;                    // pixels: of a row
+    size_t step;                             // bytes
+    uint32_t granules; // of a tile: the length of every segment is a multiple of it
+    const struct cpu_conv_block *blocks;
+    int64_t n_blocks;
+    const struct cpu_epilogue *epilogue;
+    void *y;
+    size_t y_step, y_row, residual_row; // bytes
+};
+
 struct cpu_quant {
     float scale, low, high; // low and high as in the epilogue
     int32_t zero;
@@ -79,6 +103,7 @@ typedef void cpu_conv_s16_fn(const struct cpu_conv_row *row);
 // conv_dot for two blocks with the same segments: the second one's bias, multipliers, outputs and
 // residual stand behind the first one's.
 typedef cpu_conv_s16_fn cpu_conv_dot_pair_fn;
+typedef void cpu_conv_tiles_fn(const struct cpu_conv_band *band);
 typedef cpu_conv_s16_fn cpu_conv_dot_fn, cpu_conv_sdot_fn, cpu_conv_matrix_fn, cpu_conv_f32_fn;
 // y[i] = x[i] - zero
 typedef void cpu_widen_fn(const uint8_t *x, int16_t *y, int64_t count, int32_t zero,
@@ -243,10 +268,10 @@ enum cpu_int8 {
 struct cpu_kernels {
     enum cpu_isa isa; // the best that is allowed
     enum cpu_int8 int8;
-    uint32_t dot_whole; // the length of conv_dot's segments is a multiple of it
     cpu_conv_s16_fn *conv_s16;
     cpu_conv_dot_fn *conv_dot;
     cpu_conv_dot_pair_fn *conv_dot_pair;
+    cpu_conv_tiles_fn *conv_tiles;
     cpu_conv_sdot_fn *conv_sdot;
     cpu_conv_matrix_fn *conv_matrix;
     cpu_conv_f32_fn *conv_f32;
@@ -271,20 +296,33 @@ struct cpu_kernels {
     cpu_binary_f32_fn *binary_f32;
 };
 
-// What belongs to the second block of conv_dot_pair.
-static inline struct cpu_epilogue cpu_next_epilogue(const struct cpu_epilogue *first)
+// What belongs to a later block of the same row.
+static inline struct cpu_epilogue cpu_epilogue_of(const struct cpu_epilogue *first, int64_t block)
 {
     struct cpu_epilogue e = *first;
-    e.bias += CPU_BLOCK;
-    e.multiplier += CPU_BLOCK;
+    e.bias += block * CPU_BLOCK;
+    e.multiplier += block * CPU_BLOCK;
     if (e.add)
-        e.residual += CPU_BLOCK;
+        e.residual += block * CPU_BLOCK;
     return e;
 }
-static inline void *cpu_next_output(const struct cpu_conv_row *row)
+static inline size_t cpu_element(const struct cpu_epilogue *e) // bytes of an output
 {
-    size_t element = row->epilogue->to_real || row->epilogue->to_sums ? 4 : 1;
-    return (char *)row->y + CPU_BLOCK * element;
+    return e->to_real || e->to_sums ? 4 : 1;
+}
+// Row and block of a band, without its runs and weights.
+static inline struct cpu_conv_row cpu_band_row(const struct cpu_conv_band *band, int64_t row,
+                                               int64_t block, struct cpu_epilogue *epilogue)
+{
+    *epilogue = cpu_epilogue_of(band->epilogue, block);
+    if (epilogue->add)
+        epilogue->residual += (size_t)row * band->residual_row;
+    size_t at = (size_t)row * band->y_row + (size_t)(block * CPU_BLOCK) * cpu_element(epilogue);
+    return (struct cpu_conv_row){.step = band->step,
+                                 .pixels = band->pixels,
+                                 .epilogue = epilogue,
+                                 .y = (char *)band->y + at,
+                                 .y_step = band->y_step};
 }
 
 // Tap (row, column) of output pixel p.
@@ -316,7 +354,12 @@ static inline struct cpu_windows cpu_windows_rest(const struct cpu_windows *w, i
 // Is conv_dot_pair faster than conv_dot twice?
 static inline bool cpu_pairs_blocks(const struct cpu_kernels *kernels)
 {
-    return kernels->conv_dot_pair != cpu_conv_dot_pair_c && kernels->dot_whole == 1;
+    return kernels->conv_dot_pair != cpu_conv_dot_pair_c;
+}
+
+static inline bool cpu_has_tiles(const struct cpu_kernels *kernels)
+{
+    return kernels->conv_tiles != cpu_conv_tiles_c;
 }
 
 // What the epilogue says, in plain C, of one pixel's CPU_BLOCK sums.

@@ -140,13 +140,27 @@ void cpu_conv_dot_c(const struct cpu_conv_row *row)
 
 void cpu_conv_dot_pair_c(const struct cpu_conv_row *row)
 {
-    struct cpu_epilogue epilogue = cpu_next_epilogue(row->epilogue);
+    struct cpu_epilogue epilogue = cpu_epilogue_of(row->epilogue, 1);
     struct cpu_conv_row next = *row;
     next.epilogue = &epilogue;
     next.weights = row->next_weights;
-    next.y = cpu_next_output(row);
+    next.y = (char *)row->y + CPU_BLOCK * cpu_element(&epilogue);
     dot(row, 4, false);
     dot(&next, 4, false);
+}
+
+void cpu_conv_tiles_c(const struct cpu_conv_band *band)
+{
+    for (int64_t r = 0; r < band->rows; r++)
+        for (int64_t b = 0; b < band->n_blocks; b++) {
+            struct cpu_epilogue epilogue;
+            struct cpu_conv_row row = cpu_band_row(band, r, b, &epilogue);
+            row.runs = band->runs[r];
+            row.segments = band->blocks[b].segments;
+            row.n_segments = band->blocks[b].n_segments;
+            row.weights = band->blocks[b].weights;
+            dot(&row, 4, false);
+        }
 }
 
 void cpu_conv_sdot_c(const struct cpu_conv_row *row)

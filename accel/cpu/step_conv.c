@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 
 static void run_conv(const struct cpu_program *program, const struct cpu_step *step, uint32_t part,
                      int64_t first, int64_t end)
@@ -71,15 +72,33 @@ static void set_geometry(struct cpu_compiler *c, const struct sl_node *node, str
 }
 
 // Dot products read bytes that are not centred: what their zero point adds goes into the bias.
-static int32_t sum_of_weights(const struct conv *conv, conv_weight weight, const void *ctx,
-                              int64_t o)
+struct weight_sums {
+    int32_t sum;
+    int64_t size; // of the absolute values
+};
+
+static struct weight_sums sum_weights(const struct conv *conv, conv_weight weight, const void *ctx,
+                                      int64_t o)
 {
-    int32_t sum = 0;
+    struct weight_sums sums = {0, 0};
     for (int64_t i = 0; i < conv->channels / conv->group; i++)
         for (int64_t ky = 0; ky < conv->kernel[0]; ky++)
-            for (int64_t kx = 0; kx < conv->kernel[1]; kx++)
-                sum += (int32_t)weight(ctx, o, i, ky, kx);
-    return sum;
+            for (int64_t kx = 0; kx < conv->kernel[1]; kx++) {
+                int32_t value = (int32_t)weight(ctx, o, i, ky, kx);
+                sums.sum += value;
+                sums.size += abs(value);
+            }
+    return sums;
+}
+
+// May the epilogue take the channel's sums as it says for `saturates`?
+static bool saturates(const struct conv *conv, int64_t o, int64_t size)
+{
+    const float multiplier = conv->multiplier[o];
+    const int64_t limit = (int64_t)1 << 26;
+    return conv->kind != CONV_WINOGRAD && conv->epilogue.low >= 0 && multiplier < 1 &&
+           multiplier >= 0x1p-15f && size < limit / 255 &&
+           llabs((long long)conv->bias[o]) + size * 255 < limit;
 }
 
 static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *node,
@@ -92,14 +111,17 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
     float *multiplier = cpu_take(c, (size_t)conv->out_padded, sizeof(*multiplier));
     if (!bias || !multiplier)
         return cpu_no_memory(c);
+    conv->bias = bias;
+    conv->multiplier = multiplier;
+    conv->epilogue.shrinks = conv->epilogue.saturates = 1;
     bool bytes = conv_reads_bytes(conv->kind);
     int32_t zero = conv->x_zero + (conv->x_dtype == SL_I8 ? 128 : 0);
     zero -= conv->kind == CONV_SDOT ? 128 : 0;
     for (int64_t o = 0; o < conv->out_channels; o++) {
+        const struct weight_sums sums = sum_weights(conv, weight, ctx, o);
         bias[o] = b ? ((const int32_t *)b->data)[o] : 0;
         if (bytes)
-            bias[o] = (int32_t)((uint32_t)bias[o] -
-                                (uint32_t)zero * (uint32_t)sum_of_weights(conv, weight, ctx, o));
+            bias[o] = (int32_t)((uint32_t)bias[o] - (uint32_t)zero * (uint32_t)sums.sum);
         multiplier[o] = x->quant.scale[0] * quant->scale[quant->count > 1 ? o : 0];
         if (sl_is_quantised(y))
             multiplier[o] /= y->quant.scale[0];
@@ -113,12 +135,9 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
             bias[o] *= scale;
             multiplier[o] /= (float)scale;
         }
-    }
-    conv->bias = bias;
-    conv->multiplier = multiplier;
-    conv->epilogue.shrinks = 1;
-    for (int64_t o = 0; o < conv->out_channels; o++)
         conv->epilogue.shrinks &= multiplier[o] < 1;
+        conv->epilogue.saturates &= saturates(conv, o, sums.size);
+    }
     return 0;
 }
 
@@ -232,9 +251,9 @@ static int want_values(struct cpu_compiler *c, const struct sl_node *node, struc
 static const char *kernel_name(const struct conv *conv)
 {
     static const char *const names[2][CONV_KINDS] = {
-        {"conv_s16", "conv_dot", "conv_sdot", "conv_matrix", "conv_f32", "depthwise_s16",
-         "depthwise_dot", "depthwise_f32", "winograd"},
-        {"conv_s16+add", "conv_dot+add", "conv_sdot+add", "conv_matrix+add", "",
+        {"conv_s16", "conv_dot", "conv_tiles", "conv_sdot", "conv_matrix", "conv_f32",
+         "depthwise_s16", "depthwise_dot", "depthwise_f32", "winograd"},
+        {"conv_s16+add", "conv_dot+add", "conv_tiles+add", "conv_sdot+add", "conv_matrix+add", "",
          "depthwise_s16+add", "depthwise_dot+add", "", "winograd+add"},
     };
     return names[conv->residual != CPU_NONE][conv->kind];

@@ -118,7 +118,7 @@ static void transform_input(const struct conv_input *input, const struct chunk *
 }
 
 // The products of all tiles, position by position.
-static void multiply(const struct chunk *chunk, const struct conv_block *block)
+static void multiply(const struct chunk *chunk, const struct cpu_conv_block *block)
 {
     static const int32_t no_bias[CPU_BLOCK];
     const struct conv *conv = chunk->conv;

@@ -12,5 +12,5 @@
 #define _tile_stored(tile, to, stride)   tile_model_store(tile, to, stride)
 #define _tile_dpbusd(sums, bytes, chars) tile_model_dpbusd(sums, bytes, chars)
 
-#define cpu_conv_dot_amx cpu_conv_dot_amx_model
+#define cpu_conv_tiles_amx cpu_conv_tiles_amx_model
 #include "accel/cpu/x86/conv_amx.c"

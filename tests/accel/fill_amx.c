@@ -3,7 +3,7 @@
 #include "accel/cpu/kernels.c"
 #undef cpu_kernels_fill
 
-cpu_conv_dot_fn cpu_conv_dot_amx_model;
+cpu_conv_tiles_fn cpu_conv_tiles_amx_model;
 void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa);
 
 void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa)
@@ -11,7 +11,6 @@ void cpu_kernels_fill(struct cpu_kernels *kernels, enum cpu_isa isa)
     fill_for_this_machine(kernels, isa);
     if (isa == CPU_C)
         return;
-    kernels->conv_dot = cpu_conv_dot_amx_model;
-    kernels->dot_whole = CPU_AMX_TILE;
+    kernels->conv_tiles = cpu_conv_tiles_amx_model;
     kernels->int8 = CPU_INT8_DOT;
 }

@@ -40,17 +40,15 @@ struct kernel {
     enum cpu_isa needs;
     kernel_fn *function;
     void (*check)(struct round *round, struct guard *guard);
-    uint32_t whole;
 };
 #if defined(SL_BROKEN)
 #include "tests/accel/broken.h"
 #endif
 
-#define WHOLE(isa) ((isa) == CPU_AMX ? CPU_AMX_TILE : 1)
-
 #if defined(SL_SIMDE)
 #include "tests/accel/tile_model.h"
-cpu_conv_dot_fn cpu_conv_dot_avxvnni_simde, cpu_conv_dot_avx512vnni_simde, cpu_conv_dot_amx_model;
+cpu_conv_dot_fn cpu_conv_dot_avxvnni_simde, cpu_conv_dot_avx512vnni_simde;
+cpu_conv_tiles_fn cpu_conv_tiles_amx_model;
 cpu_depthwise_dot_fn cpu_depthwise_dot_avxvnni_simde, cpu_depthwise_dot_avx512vnni_simde;
 cpu_conv_dot_pair_fn cpu_conv_dot_pair_avx512vnni_simde;
 cpu_conv_s16_fn cpu_conv_s16_avx512vnni_simde;
@@ -62,51 +60,50 @@ cpu_dequantize_fn cpu_dequantize_avx512vnni_simde;
 cpu_max_q8_fn cpu_max_q8_avx512vnni_simde;
 cpu_average_q8_fn cpu_average_q8_avx512vnni_simde;
 
-static void check_conv_dot_tiles(struct round *round, struct guard *guard)
+static void check_released_tiles(struct round *round, struct guard *guard)
 {
-    check_conv_dot(round, guard);
+    check_conv_tiles(round, guard);
     round->same = round->same && !tile_model_in_use();
 }
 #endif
 
 static const struct kernel kernels[] = {
-#define KERNEL(slot, isa, function)                                                                \
-    {#slot, #function, isa, (kernel_fn *)function, check_##slot, WHOLE(isa)},
+#define KERNEL(slot, isa, function) {#slot, #function, isa, (kernel_fn *)function, check_##slot},
 #include "accel/cpu/kernels.def"
 #undef KERNEL
 #if defined(SL_SIMDE)
     // Sources through SIMDe: their arithmetic, on machines without the instructions.
     {"conv_dot", "cpu_conv_dot_avxvnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_conv_dot_avxvnni_simde,
-     check_conv_dot, 1},
+     check_conv_dot},
     {"conv_dot", "cpu_conv_dot_avx512vnni (SIMDe)", CPU_AVX2,
-     (kernel_fn *)cpu_conv_dot_avx512vnni_simde, check_conv_dot, 1},
+     (kernel_fn *)cpu_conv_dot_avx512vnni_simde, check_conv_dot},
     {"conv_dot_pair", "cpu_conv_dot_pair_avx512vnni (SIMDe)", CPU_AVX2,
-     (kernel_fn *)cpu_conv_dot_pair_avx512vnni_simde, check_conv_dot_pair, 1},
+     (kernel_fn *)cpu_conv_dot_pair_avx512vnni_simde, check_conv_dot_pair},
     {"depthwise_dot", "cpu_depthwise_dot_avxvnni (SIMDe)", CPU_AVX2,
-     (kernel_fn *)cpu_depthwise_dot_avxvnni_simde, check_depthwise_dot, 1},
+     (kernel_fn *)cpu_depthwise_dot_avxvnni_simde, check_depthwise_dot},
     {"depthwise_dot", "cpu_depthwise_dot_avx512vnni (SIMDe)", CPU_AVX2,
-     (kernel_fn *)cpu_depthwise_dot_avx512vnni_simde, check_depthwise_dot, 1},
+     (kernel_fn *)cpu_depthwise_dot_avx512vnni_simde, check_depthwise_dot},
     {"conv_f32", "cpu_conv_f32_avx512vnni (SIMDe)", CPU_AVX2,
-     (kernel_fn *)cpu_conv_f32_avx512vnni_simde, check_conv_f32, 1},
+     (kernel_fn *)cpu_conv_f32_avx512vnni_simde, check_conv_f32},
     {"conv_s16", "cpu_conv_s16_avx512vnni (SIMDe)", CPU_AVX2,
-     (kernel_fn *)cpu_conv_s16_avx512vnni_simde, check_conv_s16, 1},
+     (kernel_fn *)cpu_conv_s16_avx512vnni_simde, check_conv_s16},
     {"add_q8", "cpu_add_q8_avx512vnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_add_q8_avx512vnni_simde,
-     check_add_q8, 1},
+     check_add_q8},
     {"mul_q8", "cpu_mul_q8_avx512vnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_mul_q8_avx512vnni_simde,
-     check_mul_q8, 1},
+     check_mul_q8},
     {"quantize", "cpu_quantize_avx512vnni (SIMDe)", CPU_AVX2,
-     (kernel_fn *)cpu_quantize_avx512vnni_simde, check_quantize, 1},
+     (kernel_fn *)cpu_quantize_avx512vnni_simde, check_quantize},
     {"dequantize", "cpu_dequantize_avx512vnni (SIMDe)", CPU_AVX2,
-     (kernel_fn *)cpu_dequantize_avx512vnni_simde, check_dequantize, 1},
+     (kernel_fn *)cpu_dequantize_avx512vnni_simde, check_dequantize},
     {"max_q8", "cpu_max_q8_avx512vnni (SIMDe)", CPU_AVX2, (kernel_fn *)cpu_max_q8_avx512vnni_simde,
-     check_max_q8, 1},
+     check_max_q8},
     {"average_q8", "cpu_average_q8_avx512vnni (SIMDe)", CPU_AVX2,
-     (kernel_fn *)cpu_average_q8_avx512vnni_simde, check_average_q8, 1},
-    {"conv_dot", "cpu_conv_dot_amx (model)", CPU_AVX2, (kernel_fn *)cpu_conv_dot_amx_model,
-     check_conv_dot_tiles, CPU_AMX_TILE},
+     (kernel_fn *)cpu_average_q8_avx512vnni_simde, check_average_q8},
+    {"conv_tiles", "cpu_conv_tiles_amx (model)", CPU_AVX2, (kernel_fn *)cpu_conv_tiles_amx_model,
+     check_released_tiles},
 #endif
 #if defined(SL_BROKEN)
-#define BROKEN(slot, function) {#slot, #function, CPU_C, (kernel_fn *)function, check_##slot, 1},
+#define BROKEN(slot, function) {#slot, #function, CPU_C, (kernel_fn *)function, check_##slot},
     BROKEN_KERNELS(BROKEN)
 #undef BROKEN
 #endif
@@ -135,7 +132,6 @@ static struct round begin_round(const struct kernel *kernel, struct random *rand
 {
     return (struct round){.random = random,
                           .functions = {reference_of(kernel->slot), kernel->function},
-                          .whole = kernel->whole,
                           .bench = bench,
                           .ns = {1e18, 1e18}};
 }

@@ -17,7 +17,6 @@ enum { REFERENCE, VARIANT, KERNELS_OF_ROUND };
 struct round {
     struct random *random;
     kernel_fn *functions[KERNELS_OF_ROUND];
-    uint32_t whole;              // the length of conv_dot's segments is a multiple of it
     bool bench;                  // usual sizes instead of odd ones, and time both
     double ns[KERNELS_OF_ROUND]; // of one call, the best of several samples
     bool same;

@@ -9,8 +9,10 @@ static void make_epilogue(struct round *round, struct guard *guard, struct cpu_e
 {
     int32_t *bias = guard_take(guard, channels * sizeof(*bias));
     float *multiplier = random_reals(round, guard, channels, 1.0f);
-    bool is_signed = random_in(round->random, 0, 1), large = random_in(round->random, 0, 1);
+    bool is_signed = random_in(round->random, 0, 1), rectified = random_in(round->random, 0, 1);
+    bool large = !rectified && random_in(round->random, 0, 1);
     e->shrinks = 1;
+    e->saturates = rectified;
     for (size_t i = 0; i < channels; i++) {
         bias[i] = (int32_t)random_in(round->random, -100000, 100000);
         // Now and then a multiplier for which everything saturates, and one that gives ties.
@@ -18,12 +20,15 @@ static void make_epilogue(struct round *round, struct guard *guard, struct cpu_e
         multiplier[i] = kind == 0 && large ? 1e6f
                         : kind == 1        ? 0.5f
                                            : fabsf(multiplier[i]) * 0.001f;
+        multiplier[i] = rectified ? fmaxf(multiplier[i], 0x1p-15f) : multiplier[i];
         e->shrinks &= multiplier[i] < 1;
     }
-    e->zero = (int32_t)random_in(round->random, is_signed ? -128 : 0, is_signed ? 127 : 255);
+    const int32_t lowest = is_signed ? -128 : 0;
+    e->zero = lowest + (int32_t)random_in(round->random, 0, rectified ? 20 : 255);
     e->low = (float)((is_signed ? -128 : 0) - e->zero);
     e->high = (float)((is_signed ? 127 : 255) - e->zero);
     e->y_signed = is_signed;
+    e->low = rectified ? 0 : e->low;
     e->low += (float)random_in(round->random, 0, 3) * 20;
     e->high -= (float)random_in(round->random, 0, 3) * 20;
     e->bias = bias;
@@ -52,28 +57,46 @@ struct conv_case {
 };
 
 // Each run whole, or in two pieces with granules left out between, or not at all. `length` is a
-// multiple of `whole`, and so are the pieces.
-static void make_segments(struct round *round, struct conv_case *c, uint32_t n_runs,
-                          uint32_t length)
+// multiple of `whole`, and so are the pieces. Returns how many there are.
+static uint32_t make_pieces(struct round *round, struct cpu_segment *segments, uint32_t n_runs,
+                            uint32_t length, uint32_t whole)
 {
     uint32_t n = 0;
     for (uint32_t r = 0; r < n_runs; r++) {
-        uint32_t whole = round->whole, n_whole = length / whole;
+        uint32_t n_whole = length / whole;
         uint32_t cut = whole * (uint32_t)random_in(round->random, 0, 2 * n_whole);
         if (round->bench || cut >= length) {
-            c->segments[n++] = (struct cpu_segment){r, 0, length};
+            segments[n++] = (struct cpu_segment){r, 0, length};
         } else if (cut > 0) {
             uint32_t next = whole * (uint32_t)random_in(round->random, cut / whole, n_whole);
-            c->segments[n++] = (struct cpu_segment){r, 0, cut};
+            segments[n++] = (struct cpu_segment){r, 0, cut};
             if (next < length)
-                c->segments[n++] = (struct cpu_segment){r, next, length - next};
+                segments[n++] = (struct cpu_segment){r, next, length - next};
         }
     }
+    return n;
+}
+
+static uint32_t count_granules(const struct cpu_segment *segments, uint32_t n_segments)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_segments; i++)
+        n += segments[i].length;
+    return n;
+}
+
+static void make_segments(struct round *round, struct conv_case *c, uint32_t n_runs,
+                          uint32_t length)
+{
     c->row.segments = c->segments;
-    c->row.n_segments = n;
-    c->n_granules = 0;
-    for (uint32_t i = 0; i < n; i++)
-        c->n_granules += c->segments[i].length;
+    c->row.n_segments = make_pieces(round, c->segments, n_runs, length, 1);
+    c->n_granules = count_granules(c->segments, c->row.n_segments);
+}
+
+// The sums of so many products may be larger than what `saturates` says.
+static void limit_sums(struct cpu_epilogue *e, size_t products)
+{
+    e->saturates &= products * 255 * 256 < (1u << 26) - 100000;
 }
 
 // `element`: bytes of an input value; `granule`: values of a granule; `blocks` of output channels.
@@ -81,8 +104,7 @@ static void make_conv(struct round *round, struct guard *guard, struct conv_case
                       size_t element, size_t granule, size_t blocks)
 {
     uint32_t n_runs = (uint32_t)size(round, 10, 3), length = (uint32_t)size(round, 30, 24);
-    int64_t pixels = size(round, round->whole > 1 ? 150 : 40, 80);
-    length = (length + round->whole - 1) / round->whole * round->whole;
+    int64_t pixels = size(round, 40, 80);
     size_t unit = element * granule, step = unit * (size_t)size(round, 6, 8);
     size_t bytes = (size_t)(pixels - 1) * step + length * unit;
     make_epilogue(round, guard, &c->epilogue, blocks * CPU_BLOCK);
@@ -102,6 +124,7 @@ static void make_conv(struct round *round, struct guard *guard, struct conv_case
                                    .y_step = blocks * output_bytes(&c->epilogue)};
     make_segments(round, c, n_runs, length);
     size_t n_weights = (size_t)c->n_granules * granule * CPU_BLOCK;
+    limit_sums(&c->epilogue, (size_t)c->n_granules * granule);
     c->row.weights = real ? (void *)random_reals(round, guard, n_weights, 1.0f)
                           : random_bytes(round, guard, n_weights * element);
     if (blocks > 1)
@@ -131,9 +154,9 @@ struct cpu_add random_add(struct random *r)
 }
 
 // One in two quantised results meets a residual.
-static void make_residual(struct round *round, struct guard *guard, struct conv_case *c)
+static void make_residual(struct round *round, struct guard *guard, struct conv_case *c,
+                          size_t step)
 {
-    size_t step = (c->row.next_weights ? 2 : 1) * CPU_BLOCK;
     struct random *r = round->random;
     c->epilogue.add = NULL;
     if (c->epilogue.to_real || c->epilogue.to_sums || random_in(r, 0, 1))
@@ -148,7 +171,7 @@ static void make_residual(struct round *round, struct guard *guard, struct conv_
 static void run_conv(struct round *round, struct guard *guard, struct conv_case *c)
 {
     size_t bytes = (size_t)c->row.pixels * c->row.y_step;
-    make_residual(round, guard, c);
+    make_residual(round, guard, c, (c->row.next_weights ? 2 : 1) * CPU_BLOCK);
     void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
     RUN_BOTH(round, cpu_conv_s16_fn, want, have, bytes, (c->row.y = y, &c->row));
 }
@@ -175,6 +198,68 @@ void check_conv_dot_pair(struct round *round, struct guard *guard)
     struct conv_case c;
     make_conv(round, guard, &c, false, 1, 4, 2);
     run_conv(round, guard, &c);
+}
+
+enum { MAX_BAND = 5, MAX_BLOCKS = 5, MAX_PIECES = 12 };
+struct band_case {
+    struct conv_case conv;
+    struct cpu_conv_band band;
+    const void *runs[MAX_BAND][CPU_MAX_RUNS];
+    struct cpu_conv_block blocks[MAX_BLOCKS];
+    struct cpu_segment segments[MAX_BLOCKS][MAX_PIECES];
+};
+
+// Some blocks have the segments of the one before them, with which they are computed.
+static void make_blocks(struct round *round, struct guard *guard, struct band_case *c,
+                        uint32_t n_runs, uint32_t length)
+{
+    for (int64_t b = 0; b < c->band.n_blocks; b++) {
+        struct cpu_conv_block *block = &c->blocks[b];
+        const bool pairs = b > 0 && !block[-1].pairs && random_in(round->random, 0, 2) > 0;
+        block->n_segments = make_pieces(round, c->segments[b], n_runs, length, c->band.granules);
+        block->segments = c->segments[b];
+        block->pairs = false;
+        if (pairs || (round->bench && b % 2)) {
+            block[-1].pairs = true;
+            block->segments = block[-1].segments;
+            block->n_segments = block[-1].n_segments;
+        }
+        const uint32_t granules = count_granules(block->segments, block->n_segments);
+        block->weights = random_bytes(round, guard, (size_t)granules * 4 * CPU_BLOCK);
+    }
+}
+
+void check_conv_tiles(struct round *round, struct guard *guard)
+{
+    struct band_case c = {.band = {.rows = size(round, MAX_BAND, 4),
+                                   .pixels = size(round, 70, 80),
+                                   .granules = (uint32_t)size(round, CPU_TILE, 12),
+                                   .n_blocks = size(round, MAX_BLOCKS, 4)}};
+    struct cpu_conv_band *band = &c.band;
+    struct cpu_epilogue *e = &c.conv.epilogue;
+    const uint32_t n_runs = (uint32_t)size(round, MAX_PIECES / 2, 3);
+    const uint32_t length = band->granules * (uint32_t)size(round, 3, 2);
+    const size_t channels = (size_t)band->n_blocks * CPU_BLOCK;
+    band->step = 4 * (size_t)size(round, 24, 16);
+    make_epilogue(round, guard, e, channels);
+    e->to_sums = random_in(round->random, 0, 4) == 0;
+    limit_sums(e, (size_t)n_runs * length * 4);
+    const size_t bytes = (size_t)(band->pixels - 1) * band->step + (size_t)length * 4;
+    for (int64_t row = 0; row < band->rows; row++)
+        for (uint32_t r = 0; r < n_runs; r++)
+            c.runs[row][r] = random_bytes(round, guard, bytes);
+    make_blocks(round, guard, &c, n_runs, length);
+    c.conv.row = (struct cpu_conv_row){.pixels = band->rows * band->pixels};
+    make_residual(round, guard, &c.conv, channels);
+    band->runs = (const void *const(*)[CPU_MAX_RUNS])c.runs;
+    band->blocks = c.blocks;
+    band->epilogue = e;
+    band->residual_row = (size_t)band->pixels * channels;
+    band->y_step = channels * cpu_element(e);
+    band->y_row = (size_t)band->pixels * band->y_step;
+    const size_t out = (size_t)band->rows * band->y_row;
+    void *want = random_bytes(round, guard, out), *have = guard_take(guard, out);
+    RUN_BOTH(round, cpu_conv_tiles_fn, want, have, out, (band->y = y, band));
 }
 
 void check_conv_sdot(struct round *round, struct guard *guard)
@@ -319,7 +404,7 @@ void check_winograd_output(struct round *round, struct guard *guard)
         m[i] >>= 4;
     job.m = m;
     c.row = (struct cpu_conv_row){.pixels = job.pixels * job.rows};
-    make_residual(round, guard, &c);
+    make_residual(round, guard, &c, CPU_BLOCK);
     size_t bytes = job.rows * job.y_row;
     void *want = random_bytes(round, guard, bytes), *have = guard_take(guard, bytes);
     RUN_BOTH(round, cpu_winograd_output_fn, want, have, bytes, (job.y = y, &job));

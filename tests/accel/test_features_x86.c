@@ -130,14 +130,14 @@ static void test_request(void **state)
     assert_true(first || !(cpu_isa_sets() & SET(CPU_AMX)));
 }
 
-static void assert_dot(uint32_t sets, enum cpu_isa cap, cpu_conv_dot_fn *dot, uint32_t whole,
-                       enum cpu_int8 int8)
+static void assert_dot(uint32_t sets, enum cpu_isa cap, cpu_conv_dot_fn *dot,
+                       cpu_conv_tiles_fn *tiles, enum cpu_int8 int8)
 {
-    struct cpu_kernels kernels = {.dot_whole = 0};
+    struct cpu_kernels kernels = {.isa = CPU_C};
     sets_of_machine = sets;
     fill_for_machine(&kernels, cap);
     assert_ptr_equal(kernels.conv_dot, dot);
-    assert_int_equal(kernels.dot_whole, whole);
+    assert_ptr_equal(kernels.conv_tiles, tiles);
     assert_int_equal(kernels.int8, int8);
 }
 
@@ -145,19 +145,22 @@ static void test_table(void **state)
 {
     (void)state;
     const uint32_t no_vnni = ~SET(CPU_AVXVNNI);
-    assert_dot(SET(CPU_C), CPU_C, cpu_conv_dot_c, 1, CPU_INT8_S16);
-    assert_dot(WITH_AVX2, CPU_AVX2, cpu_conv_dot_c, 1, CPU_INT8_WINOGRAD);
-    assert_dot(WITH_VNNI, CPU_AVXVNNI, cpu_conv_dot_avxvnni, 1, CPU_INT8_DOT);
-    assert_dot(WITH_AVX512, CPU_AVX512VNNI, cpu_conv_dot_avx512vnni, 1, CPU_INT8_DOT);
-    assert_dot(WITH_AMX, CPU_AMX, cpu_conv_dot_amx, CPU_AMX_TILE, CPU_INT8_DOT);
+    assert_dot(SET(CPU_C), CPU_C, cpu_conv_dot_c, cpu_conv_tiles_c, CPU_INT8_S16);
+    assert_dot(WITH_AVX2, CPU_AVX2, cpu_conv_dot_c, cpu_conv_tiles_c, CPU_INT8_WINOGRAD);
+    assert_dot(WITH_VNNI, CPU_AVXVNNI, cpu_conv_dot_avxvnni, cpu_conv_tiles_c, CPU_INT8_DOT);
+    assert_dot(WITH_AVX512, CPU_AVX512VNNI, cpu_conv_dot_avx512vnni, cpu_conv_tiles_c,
+               CPU_INT8_DOT);
+    assert_dot(WITH_AMX, CPU_AMX, cpu_conv_dot_avx512vnni, cpu_conv_tiles_amx, CPU_INT8_DOT);
     // Capped, or without a set that stands before the best one.
-    assert_dot(WITH_AMX, CPU_AVX512VNNI, cpu_conv_dot_avx512vnni, 1, CPU_INT8_DOT);
-    assert_dot(WITH_AMX, CPU_AVXVNNI, cpu_conv_dot_avxvnni, 1, CPU_INT8_DOT);
-    assert_dot(WITH_AMX & no_vnni, CPU_AVXVNNI, cpu_conv_dot_c, 1, CPU_INT8_WINOGRAD);
-    assert_dot(WITH_AVX512 & no_vnni, CPU_AVX512VNNI, cpu_conv_dot_avx512vnni, 1, CPU_INT8_DOT);
+    assert_dot(WITH_AMX, CPU_AVX512VNNI, cpu_conv_dot_avx512vnni, cpu_conv_tiles_c, CPU_INT8_DOT);
+    assert_dot(WITH_AMX, CPU_AVXVNNI, cpu_conv_dot_avxvnni, cpu_conv_tiles_c, CPU_INT8_DOT);
+    assert_dot(WITH_AMX & no_vnni, CPU_AVXVNNI, cpu_conv_dot_c, cpu_conv_tiles_c,
+               CPU_INT8_WINOGRAD);
+    assert_dot(WITH_AVX512 & no_vnni, CPU_AVX512VNNI, cpu_conv_dot_avx512vnni, cpu_conv_tiles_c,
+               CPU_INT8_DOT);
     // A cap above what the machine has gives nothing that it lacks.
-    assert_dot(WITH_AVX512, CPU_AMX, cpu_conv_dot_avx512vnni, 1, CPU_INT8_DOT);
-    assert_dot(WITH_AVX2, CPU_AMX, cpu_conv_dot_c, 1, CPU_INT8_WINOGRAD);
+    assert_dot(WITH_AVX512, CPU_AMX, cpu_conv_dot_avx512vnni, cpu_conv_tiles_c, CPU_INT8_DOT);
+    assert_dot(WITH_AVX2, CPU_AMX, cpu_conv_dot_c, cpu_conv_tiles_c, CPU_INT8_WINOGRAD);
 }
 
 // Whatever the sets, no slot holds a kernel of a set that is missing or above the cap.
@@ -166,7 +169,7 @@ static void test_no_kernel_of_others(void **state)
     (void)state;
     for (uint32_t sets = 0; sets < SET(CPU_AMX + 1); sets++)
         for (int cap = CPU_C; cap <= CPU_AMX; cap++) {
-            struct cpu_kernels kernels = {.dot_whole = 0};
+            struct cpu_kernels kernels = {.isa = CPU_C};
             sets_of_machine = sets | SET(CPU_C);
             fill_for_machine(&kernels, (enum cpu_isa)cap);
 #define KERNEL(slot, isa, function)                                                                \

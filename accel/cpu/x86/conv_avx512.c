@@ -1,5 +1,6 @@
 // Convolution kernels for AVX-512 VNNI: fourteen output pixels by sixteen channels, or twelve by
-// two blocks of sixteen, which load less for each product.
+// two blocks of sixteen, which load less for each product. Where there are eight granules at most,
+// their weights stay in registers, and sixteen pixels are computed without a loop.
 //
 // vpdpbusd adds products of uint8 and int8 to 32-bit sums, vpdpwssd those of int16, without
 // saturating in between. Granules of both have four bytes.
@@ -39,7 +40,8 @@ INLINE void tile_any(const struct cpu_conv_row *row, int64_t first, const int co
     __m512i sums[TILE];
     const char *w = row->weights;
     const size_t step = row->step;
-    UNROLLED for (int p = 0; p < count; p++) sums[p] = _mm512_loadu_si512(row->epilogue->bias);
+    const __m512i bias = first_sums(row->epilogue, 0);
+    UNROLLED for (int p = 0; p < count; p++) sums[p] = bias;
     for (uint32_t i = 0; i < row->n_segments; i++) {
         const struct cpu_segment *s = &row->segments[i];
         const char *x = (const char *)row->runs[s->run] + (size_t)first * row->step;
@@ -67,8 +69,64 @@ INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int co
     tile_any(row, first, count, add_words);
 }
 
-DEFINE_ROW(cpu_conv_dot_avx512vnni, tile_dot, 14)
-DEFINE_ROW(cpu_conv_s16_avx512vnni, tile_s16, 14)
+static DEFINE_ROW(row_long, tile_dot, 14) DEFINE_ROW(cpu_conv_s16_avx512vnni, tile_s16, 14)
+
+    enum {
+        SHORT = 8,
+        SHORT_TILE = 16
+    };
+
+// Where the granules of the first pixel stand.
+static void find_granules(const struct cpu_conv_row *row, const char *x[SHORT])
+{
+    for (uint32_t i = 0, n = 0; i < row->n_segments; i++) {
+        const struct cpu_segment *s = &row->segments[i];
+        for (uint32_t k = 0; k < s->length; k++)
+            x[n++] = (const char *)row->runs[s->run] + (size_t)(s->first + k) * 4;
+    }
+}
+
+INLINE void tile_short(const struct cpu_conv_row *row, const char *const *x, int64_t first,
+                       const int granules)
+{
+    __m512i sums[SHORT_TILE];
+    const size_t step = row->step;
+    const __m512i bias = first_sums(row->epilogue, 0);
+    UNROLLED for (int p = 0; p < SHORT_TILE; p++) sums[p] = bias;
+    UNROLLED for (int k = 0; k < granules; k++)
+    {
+        const __m512i weights = _mm512_load_si512((const char *)row->weights + 4 * CPU_BLOCK * k);
+        const char *at = x[k] + (size_t)first * step;
+        UNROLLED for (int p = 0; p < SHORT_TILE; p++, at += step) sums[p] =
+            _mm512_dpbusd_epi32(sums[p], broadcast_quad(at), weights);
+    }
+    store_tile(row, first, SHORT_TILE, sums);
+}
+
+// The last tile overlaps the one before it.
+INLINE void row_short(const struct cpu_conv_row *row, const int granules)
+{
+    const char *x[SHORT];
+    find_granules(row, x);
+    const int64_t last = row->pixels - SHORT_TILE;
+    for (int64_t first = 0; first < row->pixels; first += SHORT_TILE)
+        tile_short(row, x, first < last ? first : last, granules);
+}
+
+void cpu_conv_dot_avx512vnni(const struct cpu_conv_row *row)
+{
+    uint32_t granules = 0;
+    for (uint32_t i = 0; i < row->n_segments; i++)
+        granules += row->segments[i].length;
+#define CASE(n)                                                                                    \
+    case n:                                                                                        \
+        row_short(row, n);                                                                         \
+        break;
+    switch (row->pixels < SHORT_TILE ? 0 : granules) {
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) default : row_long(row);
+    }
+#undef CASE
+}
 
 #define PAIR_TILE 12
 INLINE void tile_dot_pair(const struct cpu_conv_row *row, int64_t first, const int count)
@@ -77,10 +135,11 @@ INLINE void tile_dot_pair(const struct cpu_conv_row *row, int64_t first, const i
     const struct cpu_epilogue *e = row->epilogue;
     const char *w = row->weights, *next = row->next_weights;
     const size_t step = row->step;
+    const __m512i bias = first_sums(e, 0), next_bias = first_sums(e, CPU_BLOCK);
     UNROLLED for (int p = 0; p < count; p++)
     {
-        sums[p] = _mm512_loadu_si512(e->bias);
-        next_sums[p] = _mm512_loadu_si512(e->bias + CPU_BLOCK);
+        sums[p] = bias;
+        next_sums[p] = next_bias;
     }
     for (uint32_t i = 0; i < row->n_segments; i++) {
         const struct cpu_segment *s = &row->segments[i];
@@ -99,9 +158,10 @@ INLINE void tile_dot_pair(const struct cpu_conv_row *row, int64_t first, const i
             UNROLLED for (int p = 0; p < count; p += 3) at[p / 3] += 4;
         }
     }
-    struct cpu_epilogue epilogue = cpu_next_epilogue(e);
-    struct cpu_conv_row second = {
-        .epilogue = &epilogue, .y = cpu_next_output(row), .y_step = row->y_step};
+    struct cpu_epilogue epilogue = cpu_epilogue_of(e, 1);
+    struct cpu_conv_row second = {.epilogue = &epilogue,
+                                  .y = (char *)row->y + CPU_BLOCK * cpu_element(e),
+                                  .y_step = row->y_step};
     store_tile(row, first, count, sums);
     store_tile(&second, first, count, next_sums);
 }

@@ -23,7 +23,8 @@ INLINE void tile_depthwise(const struct cpu_conv_row *row, int64_t first, const 
     const int granules = taps > CPU_TAPS ? 2 : 1, ago = granules > 1 ? taps - CPU_TAPS : 0;
     __m512i sums[TILE];
     const char *w = row->weights;
-    UNROLLED for (int p = 0; p < count; p++) sums[p] = _mm512_loadu_si512(row->epilogue->bias);
+    const __m512i bias = first_sums(row->epilogue, 0);
+    UNROLLED for (int p = 0; p < count; p++) sums[p] = bias;
     for (uint32_t i = 0; i < row->n_segments; i++, w += granules * CPU_TAPS * CPU_BLOCK) {
         const char *x = (const char *)row->runs[row->segments[i].run] + (size_t)first * row->step;
         const __m512i first_taps = _mm512_loadu_si512(w);
