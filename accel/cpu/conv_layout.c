@@ -71,10 +71,11 @@ static void share_out_tiles(struct conv *conv)
 // Few products are over sooner than sums have left the tiles, and short rows fill none.
 static bool suits_tiles(const struct conv *conv)
 {
-    enum { LEAST_PIXELS = 4, LEAST_PRODUCTS = 48 };
+    enum { LEAST_PIXELS = 4 };
+    const int64_t least = conv->out_channels > CPU_BLOCK ? 32 : 48; // products
     return conv->kind == CONV_DOT && cpu_has_tiles(conv->kernels) && conv->group == 1 &&
            conv->out[1] >= LEAST_PIXELS &&
-           conv->kernel[0] * conv->kernel[1] * conv->channels >= LEAST_PRODUCTS;
+           conv->kernel[0] * conv->kernel[1] * conv->channels >= least;
 }
 
 bool conv_layout(struct conv *conv)

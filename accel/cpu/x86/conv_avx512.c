@@ -113,6 +113,13 @@ INLINE void row_short(const struct cpu_conv_row *row, const int granules)
         tile_short(row, x, first < last ? first : last, granules);
 }
 
+// Is what the last tile computes again little?
+static bool suits_short_tiles(int64_t pixels)
+{
+    const int64_t computed = (pixels + SHORT_TILE - 1) / SHORT_TILE * SHORT_TILE;
+    return pixels >= SHORT_TILE && 5 * computed <= 6 * pixels;
+}
+
 void cpu_conv_dot_avx512vnni(const struct cpu_conv_row *row)
 {
     uint32_t granules = 0;
@@ -122,7 +129,7 @@ void cpu_conv_dot_avx512vnni(const struct cpu_conv_row *row)
     case n:                                                                                        \
         row_short(row, n);                                                                         \
         break;
-    switch (row->pixels < SHORT_TILE ? 0 : granules) {
+    switch (suits_short_tiles(row->pixels) ? granules : 0) {
         CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) default : row_long(row);
     }
 #undef CASE
