@@ -11,11 +11,12 @@ struct tile_config {
     uint8_t rows[16];
 };
 
-// GCC 12 thinks that ldtilecfg reads eight bytes, and drops what is stored behind them. The tiles'
-// other instructions claim no memory either: what is stored before this is there for them.
+// GCC 12 thinks that ldtilecfg reads eight bytes, and drops what is stored behind them, and that
+// the tiles' loads read nothing: what is stored before this is there for them.
+#define STORED_FOR_TILES(memory) __asm__ volatile("" : : "r"(memory) : "memory")
 #define CONFIGURE_TILES(config)                                                                    \
     do {                                                                                           \
-        __asm__ volatile("" : : "r"(config) : "memory");                                           \
+        STORED_FOR_TILES(config);                                                                  \
         _tile_loadconfig(config);                                                                  \
     } while (0)
 

@@ -47,7 +47,6 @@ struct group {
 
 // Sums that are not stored yet.
 struct waiting {
-    const tile_sums *sums;
     char *y[MOST_TILES]; // of each tile
     const uint8_t *residual[MOST_TILES];
     int tiles, tile;
@@ -66,8 +65,7 @@ struct work {
     struct scaling scaling[2]; // of each block
     int32_t bias[2 * CPU_BLOCK];
     struct waiting waiting;
-    tile_sums (*sums)[MOST_TILES]; // two, in turn
-    int turn;
+    tile_sums *sums; // of the group
 };
 
 // The bytes of two pixels of two blocks, or of four of one. `at`: the first pixel of its tile.
@@ -75,8 +73,8 @@ INLINE __m512i make_bytes(const struct work *work, int64_t at, const int blocks)
 {
     const struct waiting *w = &work->waiting;
     const struct scaling *first = &work->scaling[0], *second = &work->scaling[blocks - 1];
-    const __m512i *a = w->sums[w->tile] + at;
-    const __m512i *b = blocks > 1 ? w->sums[w->tile + 2] + at : a + 1;
+    const __m512i *a = work->sums[w->tile] + at;
+    const __m512i *b = blocks > 1 ? work->sums[w->tile + 2] + at : a + 1;
     const int other = blocks > 1 ? 1 : 2; // pixels to the second half
     if (!work->adds)
         return pack_sums(&work->packing, first, second, a[0], b[0], a[other], b[other]);
@@ -132,8 +130,7 @@ INLINE void store_rest(struct work *work, const int blocks)
 }
 
 // What is not made by packing, or too little to wait.
-static void store_now(const struct work *work, const struct group *group, int blocks,
-                      const tile_sums *sums)
+static void store_now(const struct work *work, const struct group *group, int blocks)
 {
     for (int t = 0; t < group->tiles; t++)
         for (int b = 0; b < blocks; b++) {
@@ -141,15 +138,15 @@ static void store_now(const struct work *work, const struct group *group, int bl
             struct cpu_conv_row row =
                 cpu_band_row(work->band, group->row[t], work->block + b, &epilogue);
             (epilogue.add ? store_added : store_others)(&row, group->first[t], work->pixels,
-                                                        sums[t + 2 * b]);
+                                                        work->sums[t + 2 * b]);
         }
 }
 
-static void wait(struct work *work, const struct group *group, const tile_sums *sums)
+static void wait(struct work *work, const struct group *group)
 {
     const struct cpu_conv_band *band = work->band;
     struct waiting *w = &work->waiting;
-    *w = (struct waiting){.sums = sums, .tiles = group->tiles};
+    *w = (struct waiting){.tiles = group->tiles};
     for (int t = 0; t < group->tiles; t++)
         w->y[t] = (char *)band->y + (size_t)group->row[t] * band->y_row +
                   (size_t)group->first[t] * band->y_step + (size_t)(work->block * CPU_BLOCK);
@@ -235,13 +232,11 @@ INLINE void compute(struct work *work, const struct group *group, const int tile
         }
     }
     store_rest(work, blocks);
-    tile_sums *sums = work->sums[work->turn];
-    work->turn = !work->turn;
-    store_sums(sums, tiles, blocks);
+    store_sums(work->sums, tiles, blocks);
     if (work->waits)
-        wait(work, group, (const tile_sums *)sums);
+        wait(work, group);
     else
-        store_now(work, group, blocks, (const tile_sums *)sums);
+        store_now(work, group, blocks);
 }
 
 INLINE void compute_group(struct work *work, struct group *group, const int blocks)
@@ -283,6 +278,7 @@ INLINE void compute_blocks(struct work *work, const int blocks)
         _mm512_storeu_si512(work->bias + (ptrdiff_t)b * CPU_BLOCK,
                             first_sums(band->epilogue, channel));
     }
+    STORED_FOR_TILES(work->bias);
     work->share = find_share(work, together, blocks);
     struct group group = {.tiles = 0};
     for (int64_t row = 0; row < band->rows; row++)
@@ -299,7 +295,7 @@ INLINE void compute_blocks(struct work *work, const int blocks)
 
 void cpu_conv_tiles_amx(const struct cpu_conv_band *given)
 {
-    tile_sums sums[2][MOST_TILES] __attribute__((aligned(64)));
+    tile_sums sums[MOST_TILES] __attribute__((aligned(64)));
     struct cpu_epilogue epilogue = *given->epilogue;
     struct cpu_conv_band band = *given;
     const int64_t tiles = (band.pixels + CPU_TILE - 1) / CPU_TILE;
