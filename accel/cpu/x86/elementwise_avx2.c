@@ -268,8 +268,11 @@ void cpu_quantize_avx2(const struct cpu_quant *quant, const float *x, uint8_t *y
     const struct rounding r = {_mm256_set1_ps(quant->scale), _mm256_set1_ps(quant->low),
                                _mm256_set1_ps(quant->high), _mm256_set1_epi32(quant->zero)};
     int64_t i = 0;
-    for (; by.usable && count - i >= 32; i += 32)
+    for (; by.usable && count - i >= 32; i += 32) {
+        _mm_prefetch((const char *)(x + i) + QUANTIZE_AHEAD, _MM_HINT_T0);
+        _mm_prefetch((const char *)(x + i + 16) + QUANTIZE_AHEAD, _MM_HINT_T0);
         store_256(y + i, quantize_32(&q, &by, x + i));
+    }
     for (; count - i >= 8; i += 8)
         store_8(&r, _mm256_loadu_ps(x + i), y + i);
     cpu_quantize_c(quant, x + i, y + i, count - i);
