@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+enum { MOST_BIAS = 1 << 25 };
+
 static void make_epilogue(struct round *round, struct guard *guard, struct cpu_epilogue *e,
                           size_t channels)
 {
@@ -14,7 +16,8 @@ static void make_epilogue(struct round *round, struct guard *guard, struct cpu_e
     e->shrinks = 1;
     e->saturates = rectified;
     for (size_t i = 0; i < channels; i++) {
-        bias[i] = (int32_t)random_in(round->random, -100000, 100000);
+        const int64_t most = random_in(round->random, 0, 7) ? 100000 : MOST_BIAS;
+        bias[i] = (int32_t)random_in(round->random, -most, most);
         // Now and then a multiplier for which everything saturates, and one that gives ties.
         int64_t kind = random_in(round->random, 0, 7);
         multiplier[i] = kind == 0 && large ? 1e6f
@@ -96,7 +99,7 @@ static void make_segments(struct round *round, struct conv_case *c, uint32_t n_r
 // The sums of so many products may be larger than what `saturates` says.
 static void limit_sums(struct cpu_epilogue *e, size_t products)
 {
-    e->saturates &= products * 255 * 256 < (1u << 26) - 100000;
+    e->saturates &= products * 255 * 256 < (1 << 26) - MOST_BIAS;
 }
 
 // `element`: bytes of an input value; `granule`: values of a granule; `blocks` of output channels.
