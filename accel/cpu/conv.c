@@ -103,7 +103,7 @@ void conv_activate(const struct conv *conv, void *y, int64_t rows)
 static bool is_one_row(const struct conv *conv)
 {
     return conv->direct && conv->stride[0] == 1 && conv->stride[1] == 1 &&
-           conv->in[1] == conv->out[1] && conv->y_row == (size_t)conv->out[1] * conv->y_step;
+           conv->in[1] == conv->out[1];
 }
 
 static void compute_tiles(const struct conv *conv, const struct band *band)

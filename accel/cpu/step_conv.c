@@ -96,9 +96,8 @@ static bool saturates(const struct conv *conv, int64_t o, int64_t size)
 {
     const float multiplier = conv->multiplier[o];
     const int64_t limit = (int64_t)1 << 26;
-    return conv->kind != CONV_WINOGRAD && conv->epilogue.low >= 0 && multiplier < 1 &&
-           multiplier >= 0x1p-15f && size < limit / 255 &&
-           llabs((long long)conv->bias[o]) + size * 255 < limit;
+    return conv->epilogue.low >= 0 && multiplier < 1 && multiplier >= 0x1p-15f &&
+           size < limit / 255 && llabs((long long)conv->bias[o]) + size * 255 < limit;
 }
 
 static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *node,

@@ -252,14 +252,16 @@ void check_conv_tiles(struct round *round, struct guard *guard)
         for (uint32_t r = 0; r < n_runs; r++)
             c.runs[row][r] = random_bytes(round, guard, bytes);
     make_blocks(round, guard, &c, n_runs, length);
-    c.conv.row = (struct cpu_conv_row){.pixels = band->rows * band->pixels};
-    make_residual(round, guard, &c.conv, channels);
+    const size_t gap = round->bench ? 0 : CPU_BLOCK * (size_t)random_in(round->random, 0, 1);
+    c.conv.row = (struct cpu_conv_row){.pixels = band->rows * (band->pixels + 1)};
+    make_residual(round, guard, &c.conv, channels + gap);
     band->runs = (const void *const(*)[CPU_MAX_RUNS])c.runs;
     band->blocks = c.blocks;
     band->epilogue = e;
-    band->residual_row = (size_t)band->pixels * channels;
-    band->y_step = channels * cpu_element(e);
-    band->y_row = (size_t)band->pixels * band->y_step;
+    // Rows and pixels may stand in a wider map.
+    band->residual_row = (size_t)band->pixels * e->residual_step + gap;
+    band->y_step = channels * cpu_element(e) + gap * cpu_element(e);
+    band->y_row = (size_t)band->pixels * band->y_step + gap * cpu_element(e);
     const size_t out = (size_t)band->rows * band->y_row;
     void *want = random_bytes(round, guard, out), *have = guard_take(guard, out);
     RUN_BOTH(round, cpu_conv_tiles_fn, want, have, out, (band->y = y, band));
