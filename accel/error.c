@@ -54,3 +54,12 @@ int sl_error_prefix(struct sl_error *error, int status, const char *format, ...)
     cut_at_character(error->message);
     return status;
 }
+
+int sl_text_length(const char *text, size_t most)
+{
+    size_t n = strnlen(text, most + 1);
+    if (n > most)
+        for (n = most; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;)
+            n--;
+    return (int)n;
+}

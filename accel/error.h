@@ -2,6 +2,8 @@
 #ifndef SL_ACCEL_ERROR_H
 #define SL_ACCEL_ERROR_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -24,6 +26,9 @@ int sl_error_set(struct sl_error *error, int status, const char *format, ...)
 // Puts "<formatted>: " in front of the message that is there, and returns `status`.
 int sl_error_prefix(struct sl_error *error, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+// How many bytes of UTF-8 text fit in `most` if no character is cut, for "%.*s".
+int sl_text_length(const char *text, size_t most);
 
 #ifdef __cplusplus
 }

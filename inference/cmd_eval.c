@@ -316,6 +316,26 @@ static int check_outputs(const struct options *o, struct sl_error *error)
     return status;
 }
 
+// A picture without a file of labels has no defect: said, as the files may be somewhere else.
+static int check_labels(const struct options *o, const struct sl_dataset *dataset,
+                        struct sl_error *error)
+{
+    uint32_t missing = 0;
+    if (dataset->format != SL_DATASET_YOLO && dataset->format != SL_DATASET_DEEPPCB)
+        return 0;
+    for (uint32_t i = 0; i < dataset->count; i++)
+        missing += !dataset->samples[i].labels;
+    if (missing == dataset->count)
+        return sl_error_set(error, -ENOENT, "%s: none of its %u pictures has a file of labels (%s)",
+                            o->dataset, dataset->count,
+                            dataset->format == SL_DATASET_YOLO ? "labels/NAME.txt" : "NAME.txt");
+    if (missing)
+        fprintf(stderr,
+                "sightline eval: %u of %u pictures have no file of labels: they count as good\n",
+                missing, dataset->count);
+    return 0;
+}
+
 static int evaluate_all(const struct options *o, struct comparison *c, struct progress *progress,
                         struct sl_error *error)
 {
@@ -328,6 +348,7 @@ static int evaluate_all(const struct options *o, struct comparison *c, struct pr
         status = sl_dataset_open(o->dataset, o->format, &dataset, error);
     if (status < 0)
         return status;
+    status = check_labels(o, &dataset, error);
     c->metric = o->run.metric ? o->run.metric : sl_dataset_metric(&dataset);
     for (int i = 0; status == 0 && i < sides; i++)
         status = evaluate(o, &dataset, c->metric, &c->sides[i], progress, error);

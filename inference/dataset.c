@@ -31,7 +31,7 @@ enum { N_LAYOUTS = sizeof(layouts) / sizeof(layouts[0]) };
 int sl_read_file(const char *path, size_t limit, void **bytes, size_t *size, struct sl_error *error)
 {
     struct stat info;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe is not waited for
     if (fd < 0)
         return sl_error_set(error, -errno, "%s: %s", path, strerror(errno));
     int status = 0;
@@ -193,6 +193,9 @@ static int read_labels(const struct sl_dataset *dataset, const struct sl_sample 
         return 0;
     context->file = sample->labels;
     int status = sl_read_file(sample->labels, LABEL_LIMIT, &bytes, &size, error);
+    if (status == 0 && memchr(bytes, '\0', size))
+        status =
+            sl_error_set(error, -EINVAL, "%s: expected text, found a zero byte", sample->labels);
     if (status == 0 && dataset->format == SL_DATASET_VOC)
         status = labels_of_voc(context, bytes, size, out, error);
     else if (status == 0)

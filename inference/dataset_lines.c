@@ -20,6 +20,9 @@ static bool parse_line(const char *line, double values[5])
     return line[strspn(line, " ,\t\r")] == '\0';
 }
 
+// Shares of the picture's sides reach 1, and programs that write them round.
+#define MOST_SHARE 1.01
+
 static bool to_label(const struct label_context *c, const double v[5], bool yolo,
                      struct sl_label *out)
 {
@@ -28,6 +31,9 @@ static bool to_label(const struct label_context *c, const double v[5], bool yolo
     struct sl_detection *box = &out->box;
     if (class_id < 0 || class_id >= c->n_classes || class_id != (double)(uint32_t)class_id)
         return false;
+    for (int i = 1; yolo && i < 5; i++)
+        if (!(v[i] >= 0 && v[i] <= MOST_SHARE))
+            return false;
     if (yolo)
         *box = (struct sl_detection){.x1 = (float)(v[1] - v[3] / 2) * width,
                                      .y1 = (float)(v[2] - v[4] / 2) * height,
@@ -43,10 +49,16 @@ static bool to_label(const struct label_context *c, const double v[5], bool yolo
     return box->x1 < box->x2 && box->y1 < box->y2;
 }
 
+static bool meets_picture(const struct label_context *c, const struct sl_detection *box)
+{
+    return box->x1 < (float)c->width && box->y1 < (float)c->height && box->x2 > 0 && box->y2 > 0;
+}
+
 int labels_of_lines(const struct label_context *c, bool yolo, char *bytes, struct sl_truth *out,
                     struct sl_error *error)
 {
-    char *rest = bytes, *line;
+    static const char mark[] = "\xef\xbb\xbf"; // of byte order, as some editors write it
+    char *rest = strncmp(bytes, mark, strlen(mark)) ? bytes : bytes + strlen(mark), *line;
     for (int number = 1; (line = strsep(&rest, "\n")); number++) {
         double values[5];
         if (line[strspn(line, " \t\r")] == '\0')
@@ -56,8 +68,16 @@ int labels_of_lines(const struct label_context *c, bool yolo, char *bytes, struc
                                 MOST_LABELS);
         if (!parse_line(line, values) || !to_label(c, values, yolo, &out->rows[out->count]))
             return sl_error_set(error, -EINVAL, "%s:%d: expected %s with %u classes, found '%.60s'",
-                                c->file, number, yolo ? "'class cx cy w h'" : "'x1 y1 x2 y2 type'",
+                                c->file, number,
+                                yolo ? "'class cx cy w h' in shares of the picture's sides"
+                                     : "'x1 y1 x2 y2 type'",
                                 c->n_classes, line);
+        if (!meets_picture(c, &out->rows[out->count].box))
+            return sl_error_set(error, -EINVAL,
+                                "%s:%d: expected a box in the picture of %u x %u pixels%s, found "
+                                "'%.60s'",
+                                c->file, number, c->width, c->height,
+                                yolo ? ", in shares of its sides" : "", line);
         out->count++;
     }
     return 0;

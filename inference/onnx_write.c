@@ -42,14 +42,16 @@ static bool grow_used(struct writer *w)
 const char *writer_name(struct writer *w, const char *stem, const char *suffix)
 {
     char text[1024];
+    stem = *stem || *suffix ? stem : "t";
+    const int length = sl_text_length(stem, 900);
     uint32_t slot;
     if ((!w->used || w->n_used * 2 > w->used_mask) && !grow_used(w)) {
         w->failed = true;
         return NULL;
     }
-    snprintf(text, sizeof(text), "%s%s", *stem || *suffix ? stem : "t", suffix);
+    snprintf(text, sizeof(text), "%.*s%s", length, stem, suffix);
     for (uint32_t i = 1; is_used(w, text, &slot); i++)
-        snprintf(text, sizeof(text), "%.900s%s_%u", stem, suffix, i);
+        snprintf(text, sizeof(text), "%.*s%s_%u", length, stem, suffix, i);
     const char *copy = pool_string(&w->pool, text, strlen(text));
     w->used[slot] = copy;
     w->n_used++;
@@ -70,7 +72,7 @@ static const char *node_name(struct writer *w, const char *name)
 {
     static const char prefix[] = "node ";
     char text[900];
-    snprintf(text, sizeof(text), "%s%.800s", prefix, name);
+    snprintf(text, sizeof(text), "%s%.*s", prefix, sl_text_length(name, 800), name);
     const char *unique = writer_name(w, text, "");
     return unique ? unique + strlen(prefix) : NULL;
 }

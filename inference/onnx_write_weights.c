@@ -7,14 +7,16 @@
 
 enum { GROUP = SL_INT4_GROUP, LEVELS = SL_INT4_LEVELS, FEWEST = 64 };
 
-// Round to nearest even, as IEEE 754 binary16; beyond its range the greatest finite number.
+#define HALF_MOST 65504.0f // the greatest number of IEEE 754 binary16
+
+// Round to nearest even, as binary16; beyond its range the greatest finite number.
 static uint16_t to_half(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof(bits));
     const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
     const float size = fabsf(value);
-    if (size >= 65504.0f)
+    if (size >= HALF_MOST)
         return (uint16_t)(sign | 0x7bffu);
     if (size < 0x1p-14f) // subnormal: a multiple of 2^-24
         return (uint16_t)(sign | (uint16_t)rintf(size * 0x1p24f));
@@ -167,11 +169,22 @@ static const char *as_int4(struct writer *w, const struct sl_tensor *t)
     return unpack_int4(w, t, bytes, scale, row, rows, groups);
 }
 
+static bool fits_half(const struct sl_tensor *t)
+{
+    const float *values = t->data;
+    for (uint64_t i = 0; i < t->bytes / sizeof(float); i++)
+        if (fabsf(values[i]) > HALF_MOST)
+            return false;
+    return true;
+}
+
 enum sl_weight_storage sl_onnx_weight_storage(const struct sl_tensor *t,
                                               enum sl_weight_storage wanted)
 {
     const uint64_t count = t->bytes / sizeof(float);
     if (t->rank < 2 || count < FEWEST)
+        return SL_WEIGHTS_AS_THEY_ARE;
+    if (wanted == SL_WEIGHTS_FP16 && !fits_half(t))
         return SL_WEIGHTS_AS_THEY_ARE;
     return wanted == SL_WEIGHTS_INT4 && count / (uint64_t)t->dims[0] < GROUP / 2
                ? SL_WEIGHTS_AS_THEY_ARE

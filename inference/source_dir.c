@@ -56,7 +56,7 @@ static int open_below(int fd, const char *name)
         memcpy(part, name, length);
         part[length] = '\0';
         const int next =
-            openat(at, part, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | (last ? 0 : O_DIRECTORY));
+            openat(at, part, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | (last ? O_NONBLOCK : O_DIRECTORY));
         const int problem = errno;
         close(at);
         errno = problem;
@@ -138,7 +138,7 @@ int sl_model_source_directory(const char *path, struct sl_model_source **out,
     if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode)) { // a file in it
         char *slash = strrchr(d->path, '/');
         if (slash)
-            *slash = '\0';
+            slash[slash == d->path] = '\0';
         else
             strcpy(d->path, "."); // at least one character long
     }

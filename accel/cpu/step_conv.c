@@ -73,8 +73,7 @@ static void set_geometry(struct cpu_compiler *c, const struct sl_node *node, str
 
 // Dot products read bytes that are not centred: what their zero point adds goes into the bias.
 struct weight_sums {
-    int32_t sum;
-    int64_t size; // of the absolute values
+    int64_t sum, size; // size: of the absolute values
 };
 
 static struct weight_sums sum_weights(const struct conv *conv, conv_weight weight, const void *ctx,
@@ -91,13 +90,13 @@ static struct weight_sums sum_weights(const struct conv *conv, conv_weight weigh
     return sums;
 }
 
-// May the epilogue take the channel's sums as it says for `saturates`?
+// May the epilogue take the channel's sums as it says for `saturates`? 2^23 times 2^-15 is above
+// every byte, and the bits of 2^23 plus 2^26 are those of 2^31: all results fit an int32.
 static bool saturates(const struct conv *conv, int64_t o, int64_t size)
 {
     const float multiplier = conv->multiplier[o];
-    const int64_t limit = (int64_t)1 << 26;
-    return conv->epilogue.low >= 0 && multiplier < 1 && multiplier >= 0x1p-15f &&
-           size < limit / 255 && llabs((long long)conv->bias[o]) + size * 255 < limit;
+    const int64_t most = llabs((long long)conv->bias[o]) + size * 255; // of a sum's absolute value
+    return conv->epilogue.low >= 0 && multiplier < 1 && multiplier >= 0x1p-15f && most < 1 << 26;
 }
 
 static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *node,
@@ -120,7 +119,7 @@ static int set_integer_constants(struct cpu_compiler *c, const struct sl_node *n
         const struct weight_sums sums = sum_weights(conv, weight, ctx, o);
         bias[o] = b ? ((const int32_t *)b->data)[o] : 0;
         if (bytes)
-            bias[o] = (int32_t)((uint32_t)bias[o] - (uint32_t)zero * (uint32_t)sums.sum);
+            bias[o] = (int32_t)((uint32_t)bias[o] - (uint32_t)zero * (uint32_t)(uint64_t)sums.sum);
         multiplier[o] = x->quant.scale[0] * quant->scale[quant->count > 1 ? o : 0];
         if (sl_is_quantised(y))
             multiplier[o] /= y->quant.scale[0];

@@ -8,7 +8,7 @@ uint32_t argument_number(struct argp_state *state, const char *option, const cha
 {
     char *end;
     const unsigned long value = strtoul(text, &end, 10);
-    if (end == text || *end || value < least || value > most)
+    if (*text < '0' || *text > '9' || *end || value < least || value > most)
         argp_error(state, "%s: expected %lu to %lu, found '%s'", option, least, most, text);
     return (uint32_t)value;
 }

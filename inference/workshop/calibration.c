@@ -26,7 +26,7 @@ struct loader {
 static bool is_jpeg(const char *name)
 {
     const char *dot = strrchr(name, '.');
-    return dot && (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+    return dot && *name != '.' && (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
 }
 
 static int by_name(const void *a, const void *b)

@@ -184,7 +184,7 @@ static uint32_t collect_times(const cJSON *item, struct prune_time *out)
     if (cJSON_IsString(node) && cJSON_IsNumber(us)) {
         if (out) {
             snprintf(out->name, sizeof(out->name), "%s", node->valuestring);
-            out->us = us->valuedouble > 0 ? us->valuedouble : 0;
+            out->us = us->valuedouble > 0 && us->valuedouble < 1e12 ? us->valuedouble : 0;
         }
         return 1;
     }
@@ -315,7 +315,9 @@ static struct sl_macs macs_of(const struct graph *graph)
 struct history {
     struct sl_onnx_metadata *rows;
     uint32_t count;
-    char (*texts)[2][192];
+    struct history_text {
+        char *key, value[64];
+    } * texts;
 };
 
 static bool has_history(const struct network *network)
@@ -324,6 +326,22 @@ static bool has_history(const struct network *network)
     const struct sl_onnx_metadata *old = sl_onnx_metadata(network->model->onnx, &count);
     for (uint32_t i = 0; i < count; i++)
         if (!strcmp(old[i].key, "sightline.unpruned_macs"))
+            return true;
+    return false;
+}
+
+static void history_free(struct history *history)
+{
+    for (uint32_t i = 0; i < history->count; i++)
+        free(history->texts[i].key);
+    free(history->rows);
+    free(history->texts);
+}
+
+static bool is_noted(const struct history *history, const char *key)
+{
+    for (uint32_t i = 0; i < history->count; i++)
+        if (!strcmp(history->rows[i].key, key))
             return true;
     return false;
 }
@@ -338,19 +356,27 @@ static int note_history(const struct network *network, struct history *out, stru
     if (!out->rows || !out->texts)
         return sl_error_set(error, -ENOMEM, "out of memory");
     for (uint32_t n = 0; n <= g->n_nodes; n++) {
-        char *key = out->texts[out->count][0], *value = out->texts[out->count][1];
+        struct history_text *text = &out->texts[out->count];
         if (n == g->n_nodes) {
-            snprintf(key, sizeof(**out->texts), "sightline.unpruned_macs");
-            snprintf(value, sizeof(**out->texts), "%lld", (long long)macs_of(g).dense);
+            text->key = strdup("sightline.unpruned_macs");
+            snprintf(text->value, sizeof(text->value), "%lld", (long long)macs_of(g).dense);
         } else if (g->nodes[n].op == SL_OP_CONV) {
             const struct sl_tensor *w = &g->tensors[g->nodes[n].inputs[1]];
-            snprintf(key, sizeof(**out->texts), "sightline.unpruned.%s", g->nodes[n].name);
-            snprintf(value, sizeof(**out->texts), "%lld,%lld", (long long)w->dims[0],
+            if (asprintf(&text->key, "sightline.unpruned.%s", g->nodes[n].name) < 0)
+                text->key = NULL;
+            snprintf(text->value, sizeof(text->value), "%lld,%lld", (long long)w->dims[0],
                      (long long)w->dims[1]);
         } else {
             continue;
         }
-        out->rows[out->count++] = (struct sl_onnx_metadata){key, value};
+        if (!text->key)
+            return sl_error_set(error, -ENOMEM, "out of memory");
+        if (is_noted(out, text->key)) { // nodes may share a name
+            free(text->key);
+            text->key = NULL;
+            continue;
+        }
+        out->rows[out->count++] = (struct sl_onnx_metadata){text->key, text->value};
     }
     return 0;
 }
@@ -381,8 +407,7 @@ static int work(struct options *o, struct network *network, struct progress *pro
         result.after = macs_of(&network->graph);
         (o->json ? print_json : print_table)(&result);
     }
-    free(history.rows);
-    free(history.texts);
+    history_free(&history);
     free((void *)(uintptr_t)o->how.times);
     prune_report_free(&report);
     return status;

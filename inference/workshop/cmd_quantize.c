@@ -158,7 +158,8 @@ static int work(const struct options *o, struct network *network, struct progres
     uint32_t pictures = 0;
     int status = 0;
     if (quantize_is_done(network)) {
-        printf("%s is quantised already: it is taken over as it is\n", o->path);
+        fprintf(o->json ? stderr : stdout, "%s is quantised already: it is taken over as it is\n",
+                o->path);
     } else {
         status = calibration_load(network->model, o->pictures, LEAST_PICTURES, o->most,
                                   progress_step, progress, &calibration, error);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 // A signal while a folder is written waits until nothing half done is left.
-static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGXFSZ};
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ};
 enum { N_SIGNALS = sizeof(signals) / sizeof(*signals) };
 static volatile sig_atomic_t interrupted;
 
@@ -51,12 +51,37 @@ static void release_signals(const struct folder *f)
         raise(number);
 }
 
+// The folder in which `path` lies or will lie.
+static char *parent_of(const char *path)
+{
+    char *parent = strdup(path);
+    size_t length = parent ? strlen(parent) : 0;
+    while (length > 1 && parent[length - 1] == '/')
+        parent[--length] = '\0';
+    char *slash = parent ? strrchr(parent, '/') : NULL;
+    if (!slash) {
+        free(parent);
+        return strdup(".");
+    }
+    slash[slash == parent] = '\0';
+    return parent;
+}
+
 int folder_check(const char *path, struct sl_error *error)
 {
     struct stat info;
     if (lstat(path, &info) == 0)
         return sl_error_set(error, -EEXIST, "%s: it is there already; name a new folder", path);
-    return 0;
+    if (!*path)
+        return sl_error_set(error, -EINVAL,
+                            "expected the name of a new folder, found an empty one");
+    char *parent = parent_of(path);
+    int status = parent ? 0 : sl_error_set(error, -ENOMEM, "out of memory");
+    if (status == 0 && access(parent, W_OK | X_OK) != 0)
+        status = sl_error_set(error, -errno, "%s: cannot be made in '%s': %s", path, parent,
+                              strerror(errno));
+    free(parent);
+    return status;
 }
 
 int folder_begin(const char *path, struct folder **out, struct sl_error *error)
@@ -139,13 +164,10 @@ int folder_add(struct folder *f, const char *name, const void *bytes, size_t siz
 
 static int sync_parent(const char *path)
 {
-    char *parent = strdup(path);
+    char *parent = parent_of(path);
     if (!parent)
         return -ENOMEM;
-    char *slash = strrchr(parent, '/');
-    if (slash)
-        slash[slash == parent] = '\0';
-    const int fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int status = fd < 0 || fsync(fd) != 0 ? -errno : 0;
     if (fd >= 0)
         close(fd);
@@ -153,13 +175,26 @@ static int sync_parent(const char *path)
     return status;
 }
 
+// Not every file system knows RENAME_NOREPLACE (NFS: EINVAL).
+static int rename_new(const char *from, const char *to)
+{
+    struct stat info;
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (lstat(to, &info) == 0)
+        return -EEXIST;
+    return rename(from, to) == 0 ? 0 : -errno;
+}
+
 int folder_commit(struct folder *f, struct sl_error *error)
 {
     int status = fsync(f->fd) == 0 ? 0 : -errno;
     if (status == 0 && interrupted)
         status = -EINTR;
-    if (status == 0 && renameat2(AT_FDCWD, f->partial, AT_FDCWD, f->path, RENAME_NOREPLACE) != 0)
-        status = -errno;
+    if (status == 0)
+        status = rename_new(f->partial, f->path);
     f->done = status == 0;
     if (status == 0)
         status = sync_parent(f->path);

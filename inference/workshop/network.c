@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { YAML_LIMIT = 1 << 20 };
 
@@ -22,6 +23,12 @@ static bool is_onnx(const char *path)
 {
     const size_t length = strlen(path);
     return length > 5 && !strcmp(path + length - 5, ".onnx");
+}
+
+static bool is_onnx_file(const char *path)
+{
+    struct stat info;
+    return is_onnx(path) && (stat(path, &info) < 0 || !S_ISDIR(info.st_mode));
 }
 
 static int component(struct sl_model_source *source, const char *name, const void **bytes,
@@ -50,7 +57,12 @@ static int open_overlay(const char *path, const char *contract, struct overlay *
                         struct sl_error *error)
 {
     int status = 0;
-    if (is_onnx(path))
+    if (contract && !is_onnx_file(path))
+        return sl_error_set(error, -EINVAL,
+                            "%s: --contract goes with an .onnx file, and a folder has its own "
+                            "model.yaml",
+                            path);
+    if (is_onnx_file(path))
         status = sl_read_file(path, SL_ONNX_MAX_BYTES, &o->network, &o->network_size, error);
     if (status == 0 && contract)
         status = sl_read_file(contract, YAML_LIMIT, &o->contract, &o->contract_size, error);
@@ -108,7 +120,12 @@ int network_open(const char *path, const char *contract, struct network *out,
         close_overlay(&o->source);
         return status;
     }
+    const bool given = o->network;
     status = sl_model_load(&o->source, &model, error);
+    if (status == 0 && given && !is_onnx(model->network))
+        status = sl_error_set(error, -EINVAL,
+                              "the contract's network is '%s': expected a name that ends in .onnx",
+                              model->network);
     if (status == 0)
         status = thaw(model->graph, &out->graph, error);
     if (status < 0) {
@@ -212,6 +229,16 @@ static int merge_metadata(const struct network *network, const struct sl_onnx_me
     return 0;
 }
 
+// What was written must be what we read: a scale out of bounds, for one, is found here.
+static int read_back(const void *bytes, size_t size, struct sl_error *error)
+{
+    struct sl_onnx *onnx = NULL;
+    const struct sl_onnx_options options = {.batch = 1};
+    const int status = sl_onnx_load(bytes, size, &options, &onnx, error);
+    sl_onnx_free(onnx);
+    return status < 0 ? sl_error_prefix(error, status, "the new network would not be read") : 0;
+}
+
 int network_bytes(const struct network *network, enum sl_weight_storage weights,
                   const struct sl_onnx_metadata *more, uint32_t n_more, void **bytes, size_t *size,
                   struct sl_error *error)
@@ -227,6 +254,10 @@ int network_bytes(const struct network *network, enum sl_weight_storage weights,
     options.metadata = rows;
     if (status == 0)
         status = sl_onnx_write(&frozen, &options, bytes, size, error);
+    if (status == 0 && (status = read_back(*bytes, *size, error)) < 0) {
+        free(*bytes);
+        *bytes = NULL;
+    }
     free(rows);
     pool_free(&pool);
     return status;

@@ -211,10 +211,11 @@ static int refuse(const struct choice *choice, double cost, double whole, struct
             because = c->fixed_by[s];
     return sl_error_set(
         error, -ERANGE,
-        "%.0f %% of the cost cannot go: with granules of %u channels %.0f %% is the "
-        "most; a smaller granule gives more%s%s%s",
+        "%.1f %% of the cost cannot go: with granules of %u channel%s %.1f %% is the most%s%s%s%s",
         100 * choice->plan->options->remove, choice->plan->report->granule,
-        100 * (1 - cost / whole), *because ? "; channels at node '" : "", because,
+        choice->plan->report->granule == 1 ? "" : "s", 100 * (1 - cost / whole),
+        choice->plan->report->granule == 1 ? "" : "; a smaller granule gives more",
+        *because ? "; channels at node '" : "", because,
         *because ? "' and others have to stay" : "");
 }
 

@@ -112,9 +112,9 @@ static int add_map(struct cut *cut, const char *what, uint32_t tensor, uint32_t 
     const struct sl_tensor *like = &cut->from->tensors[tensor];
     struct sl_tensor t = *like;
     char name[256];
-    const int length = snprintf(name, sizeof(name), "%s_%s", like->name ? like->name : "", what);
-    t.name = pool_string(&cut->out->pool, name,
-                         (size_t)length < sizeof(name) ? (size_t)length : sizeof(name) - 1);
+    const char *stem = like->name ? like->name : "";
+    snprintf(name, sizeof(name), "%.*s_%s", sl_text_length(stem, 200), stem, what);
+    t.name = pool_string(&cut->out->pool, name, strlen(name));
     t.rank = 4;
     t.dims[0] = 1;
     t.dims[1] = channels;

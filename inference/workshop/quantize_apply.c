@@ -17,7 +17,7 @@ struct apply {
 static const char *suffixed(struct graph *g, const char *name, const char *suffix)
 {
     char text[512];
-    snprintf(text, sizeof(text), "%.480s%s", name, suffix);
+    snprintf(text, sizeof(text), "%.*s%s", sl_text_length(name, 480), name, suffix);
     return pool_string(&g->pool, text, strlen(text));
 }
 

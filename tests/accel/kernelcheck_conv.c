@@ -218,7 +218,8 @@ static void make_blocks(struct round *round, struct guard *guard, struct band_ca
 {
     for (int64_t b = 0; b < c->band.n_blocks; b++) {
         struct cpu_conv_block *block = &c->blocks[b];
-        const bool pairs = b > 0 && !block[-1].pairs && random_in(round->random, 0, 2) > 0;
+        const bool second = b > 1 && block[-2].pairs;
+        const bool pairs = b > 0 && !second && random_in(round->random, 0, 2) > 0;
         block->n_segments = make_pieces(round, c->segments[b], n_runs, length, c->band.granules);
         block->segments = c->segments[b];
         block->pairs = false;

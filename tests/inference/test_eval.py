@@ -159,7 +159,17 @@ def refuses(folder):
     good = label.read_text()
     label.write_text(good + "1 2 3 4 77\n")
     refused(1, f"000001.txt:{good.count(chr(10)) + 1}", *both, "--json")
+    label.write_text(good + "700 10 710 20 1\n")
+    refused(1, "expected a box in the picture of 640 x 640 pixels", *both, "--json")
+    label.write_bytes(good.encode() + b"\0")
+    refused(1, "000001.txt: expected text, found a zero byte", *both, "--json")
+    label.unlink()
+    done = evaluate(*both, "--json")
+    assert done.returncode == 0 and "1 of " in done.stderr and "no file of labels" in done.stderr, done
     label.write_text(good)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([SIGHTLINE, "eval", *map(str, both), "--json"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and b"standard output: No space left" in done.stderr, done
 
     picture = folder / "000001_test.jpg"
     whole = picture.read_bytes()

@@ -96,6 +96,47 @@ def refuses_networks(folder):
             nothing_stays(out)
 
 
+def long_names(network):
+    """Alike for 1,000 bytes, which end inside a character."""
+    for node in network.graph.node:
+        node.name = "n" + "\u00e9" * 600
+
+
+def bridges_names(folder):
+    for action in ("prune", "convert"):
+        out = folder / f"long-{action}"
+        done = run(action, small(MODEL, folder / f"long-{action}-model", long_names), out)
+        assert done.returncode == 0, done
+        onnx.checker.check_model(str(out / "model.onnx"), full_check=True)
+
+
+def keeps_what_halves_cannot_hold(folder):
+    out = folder / "half"
+    assert run("convert", small(MODEL, folder / "large", with_weight(1e6)), out).returncode == 0
+    weights = {t.name: t for t in onnx.load(str(out / "model.onnx")).graph.initializer}
+    assert weights["c2_weight"].data_type == onnx.TensorProto.FLOAT, weights.keys()
+    assert numpy_helper.to_array(weights["c2_weight"])[1, 0, 0, 0] == 1e6
+
+
+def refuses_what_it_could_not_read(folder):
+    """A scale beyond what we read: found before anything is written."""
+    out = folder / "none"
+    done = run("quantize", small(MODEL, folder / "huge", with_weight(3e38)), out)
+    assert done.returncode == 1 and "expected 1e-18 to 1e+18" in done.stderr, done
+    nothing_stays(out)
+
+
+def refuses_places(folder, model):
+    for action in ("quantize", "prune", "convert"):
+        began = time.monotonic()
+        done = run(action, model, folder / "absent/out")
+        assert done.returncode == 1 and f"cannot be made in '{folder}/absent'" in done.stderr, done
+        assert time.monotonic() - began < 2, action
+    done = subprocess.run([*arguments_of("convert", model, folder / "none"), "--contract", str(MODEL / "model.yaml")],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "--contract goes with an .onnx file" in done.stderr, done
+
+
 def fits_pictures_of_another_size(folder, model):
     for action in ("quantize", "prune"):
         done = run(action, model, folder / f"fitted-{action}")
@@ -153,6 +194,10 @@ def main():
         folder = pathlib.Path(name)
         refuses_networks(folder)
         model = small(MODEL, folder / "model")
+        refuses_places(folder, model)
+        refuses_what_it_could_not_read(folder)
+        bridges_names(folder)
+        keeps_what_halves_cannot_hold(folder)
         refuses_too_few(folder, model)
         fits_pictures_of_another_size(folder, model)
         survives_a_full_disk(folder, model)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define TILE 14
+enum { SHORT = 8, SHORT_TILE = 16 }; // granules and pixels of a short row
 
 INLINE __m512i broadcast_quad(const char *x)
 {
@@ -64,17 +65,14 @@ INLINE void tile_dot(const struct cpu_conv_row *row, int64_t first, const int co
     tile_any(row, first, count, add_bytes);
 }
 
-INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int count)
+static DEFINE_ROW(row_long, tile_dot, 14)
+
+    INLINE void tile_s16(const struct cpu_conv_row *row, int64_t first, const int count)
 {
     tile_any(row, first, count, add_words);
 }
 
-static DEFINE_ROW(row_long, tile_dot, 14) DEFINE_ROW(cpu_conv_s16_avx512vnni, tile_s16, 14)
-
-    enum {
-        SHORT = 8,
-        SHORT_TILE = 16
-    };
+DEFINE_ROW(cpu_conv_s16_avx512vnni, tile_s16, 14)
 
 // Where the granules of the first pixel stand.
 static void find_granules(const struct cpu_conv_row *row, const char *x[SHORT])
