@@ -219,6 +219,15 @@ int sl_dataset_truth(const struct sl_dataset *dataset, uint32_t sample,
     truth.rows = calloc(MOST_LABELS, sizeof(*truth.rows));
     int status = truth.rows ? read_labels(dataset, s, &context, &truth, error)
                             : sl_error_set(error, -ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < truth.count && status == 0; i++) {
+        const struct sl_detection *box = &truth.rows[i].box;
+        if (!label_meets_picture(&context, box))
+            status = sl_error_set(error, -EINVAL,
+                                  "%s: label %u: expected a box in the picture of %u x %u pixels, "
+                                  "found %g, %g to %g, %g",
+                                  s->picture, i + 1, width, height, (double)box->x1,
+                                  (double)box->y1, (double)box->x2, (double)box->y2);
+    }
     if (status < 0)
         sl_truth_free(&truth);
     else

@@ -22,6 +22,14 @@ int labels_of_lines(const struct label_context *context, bool yolo, char *bytes,
 int labels_of_voc(const struct label_context *context, const char *bytes, size_t size,
                   struct sl_truth *out, struct sl_error *error);
 
+// Is part of the box, an edge at least, in the picture?
+static inline bool label_meets_picture(const struct label_context *c,
+                                       const struct sl_detection *box)
+{
+    return box->x1 <= (float)c->width && box->y1 <= (float)c->height && box->x2 >= 0 &&
+           box->y2 >= 0;
+}
+
 // The class that goes by this name, or n_classes.
 uint32_t class_of_name(const struct label_context *context, const char *name);
 

@@ -49,11 +49,6 @@ static bool to_label(const struct label_context *c, const double v[5], bool yolo
     return box->x1 < box->x2 && box->y1 < box->y2;
 }
 
-static bool meets_picture(const struct label_context *c, const struct sl_detection *box)
-{
-    return box->x1 < (float)c->width && box->y1 < (float)c->height && box->x2 > 0 && box->y2 > 0;
-}
-
 int labels_of_lines(const struct label_context *c, bool yolo, char *bytes, struct sl_truth *out,
                     struct sl_error *error)
 {
@@ -72,12 +67,11 @@ int labels_of_lines(const struct label_context *c, bool yolo, char *bytes, struc
                                 yolo ? "'class cx cy w h' in shares of the picture's sides"
                                      : "'x1 y1 x2 y2 type'",
                                 c->n_classes, line);
-        if (!meets_picture(c, &out->rows[out->count].box))
-            return sl_error_set(error, -EINVAL,
-                                "%s:%d: expected a box in the picture of %u x %u pixels%s, found "
-                                "'%.60s'",
-                                c->file, number, c->width, c->height,
-                                yolo ? ", in shares of its sides" : "", line);
+        if (!label_meets_picture(c, &out->rows[out->count].box))
+            return sl_error_set(
+                error, -EINVAL,
+                "%s:%d: expected a box in the picture of %u x %u pixels, found '%.60s'", c->file,
+                number, c->width, c->height, line);
         out->count++;
     }
     return 0;

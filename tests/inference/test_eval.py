@@ -125,6 +125,10 @@ def layouts_agree(folder):
     text = file.read_text()
     file.write_text(text.replace(pictures[0].name, "../" + pictures[0].name))
     refused(1, "expected a path below the dataset", "--model", model, "--dataset", file)
+    far = json.loads(text)
+    far["annotations"][0]["bbox"][0] = 5000
+    file.write_text(json.dumps(far))
+    refused(1, "label 1: expected a box in the picture of", "--model", model, "--dataset", file)
     file.write_text(text.replace(pictures[0].name, "absent.jpg"))
     refused(1, "neither beside it nor in images/", "--model", model, "--dataset", file)
     refused(1, "no Annotations/NAME.xml", "--model", model, "--dataset", folder / "yolo", "--format", "voc")
