@@ -137,15 +137,6 @@ static int unknown(const char *verb)
     return 2;
 }
 
-// What could not be written, to a full disk for one, is an error.
-static int check_output(const char *name, int status)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return status;
-    fprintf(stderr, "%s: standard output: %s\n", name, strerror(errno));
-    return status ? status : 1;
-}
-
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -173,7 +164,7 @@ int main(int argc, char **argv)
     arguments[0] = name; // so that usage messages say what was typed
     const struct verb *known = find_verb(verb);
     if (known && known->run)
-        return check_output(argv[0], known->run(count, arguments));
+        return sl_command_end(argv[0], known->run(count, arguments));
     const int status = run_program(verb, arguments);
     if (status == -ENOENT && known)
         fprintf(stderr, "%s: the program sightline-%s is not installed\n", name, verb);

@@ -15,8 +15,8 @@ static int64_t round_up(int64_t value, int64_t to)
     return (value + to - 1) / to * to;
 }
 
+#define CACHE_LINE 64
 // Weights that do not stay in the cache beside the rows are read once for several rows.
-#define CACHE_LINE        64
 #define CACHE_FOR_WEIGHTS ((size_t)192 << 10)
 #define CACHE_FOR_ROWS    ((size_t)160 << 10)
 
@@ -71,10 +71,9 @@ static void share_out_tiles(struct conv *conv)
 // Few products are over sooner than sums have left the tiles, and short rows fill none.
 static bool suits_tiles(const struct conv *conv)
 {
-    enum { LEAST_PIXELS = 4 };
     const int64_t least = conv->out_channels > CPU_BLOCK ? 32 : 48; // products
     return conv->kind == CONV_DOT && cpu_has_tiles(conv->kernels) && conv->group == 1 &&
-           conv->out[1] >= LEAST_PIXELS &&
+           conv->out[1] >= CPU_LEAST_ROW &&
            conv->kernel[0] * conv->kernel[1] * conv->channels >= least;
 }
 

@@ -8,9 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CPU_BLOCK    16 // output channels that a convolution kernel computes together
-#define CPU_MAX_RUNS 64
-#define CPU_TILE     16 // pixels, granules or channels of a tile at most
+#define CPU_BLOCK     16 // output channels that a convolution kernel computes together
+#define CPU_MAX_RUNS  64
+#define CPU_TILE      16 // pixels, granules or channels of a tile at most
+#define CPU_LEAST_ROW 4  // pixels of a row that tiles compute, at least
 
 // Both operands quantised: y = round(clamp(fma(a, a_ratio, fma(b, b_ratio, offset)), low, high))
 // with bytes as they stand, which are int8 where a_signed or b_signed says so. Both bounds are int8
@@ -83,7 +84,7 @@ struct cpu_conv_block {
 // multipliers, y and residual are those of the first row and block.
 struct cpu_conv_band {
     const void *const (*runs)[CPU_MAX_RUNS]; // of each row
-    int64_t rows, pixels;                    // pixels: of a row
+    int64_t rows, pixels;                    // pixels: of a row, CPU_LEAST_ROW or more
     size_t step;                             // bytes
     uint32_t granules; // of a tile: the length of every segment is a multiple of it
     const struct cpu_conv_block *blocks;

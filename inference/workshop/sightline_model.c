@@ -2,9 +2,7 @@
 #include "inference/commands.h"
 
 #include <cblas.h>
-#include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,17 +26,8 @@ static void choose_blas(char **argv)
 #endif
 }
 
-// What could not be written, to a full disk for one, is an error.
-static int check_output(const char *name, int status)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return status;
-    fprintf(stderr, "%s: standard output: %s\n", name, strerror(errno));
-    return status ? status : 1;
-}
-
 int main(int argc, char **argv)
 {
     choose_blas(argv);
-    return check_output(argv[0], sl_command_model(argc, argv));
+    return sl_command_end(argv[0], sl_command_model(argc, argv));
 }

@@ -236,7 +236,7 @@ static void make_blocks(struct round *round, struct guard *guard, struct band_ca
 void check_conv_tiles(struct round *round, struct guard *guard)
 {
     struct band_case c = {.band = {.rows = size(round, MAX_BAND, 4),
-                                   .pixels = size(round, 70, 80),
+                                   .pixels = CPU_LEAST_ROW - 1 + size(round, 70, 77),
                                    .granules = (uint32_t)size(round, CPU_TILE, 12),
                                    .n_blocks = size(round, MAX_BLOCKS, 4)}};
     struct cpu_conv_band *band = &c.band;

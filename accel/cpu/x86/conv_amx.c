@@ -17,8 +17,6 @@ enum {
     MOST_TILES = 4,                          // of sums
     // From so many products on, the bytes of the tiles before are made a few with each.
     MANY_PRODUCTS = 8,
-    // Pixels of a tile that waits: as many as are stored together.
-    LEAST_WAITING = 4,
 };
 
 typedef __m512i tile_sums[CPU_TILE];
@@ -129,7 +127,7 @@ INLINE void store_rest(struct work *work, const int blocks)
         store_some(work, work->pixels, blocks);
 }
 
-// What is not made by packing, or too little to wait.
+// What is not made by packing.
 static void store_now(const struct work *work, const struct group *group, int blocks)
 {
     for (int t = 0; t < group->tiles; t++)
@@ -137,8 +135,7 @@ static void store_now(const struct work *work, const struct group *group, int bl
             struct cpu_epilogue epilogue;
             struct cpu_conv_row row =
                 cpu_band_row(work->band, group->row[t], work->block + b, &epilogue);
-            (epilogue.add ? store_added : store_others)(&row, group->first[t], work->pixels,
-                                                        work->sums[t + 2 * b]);
+            store_others(&row, group->first[t], work->pixels, work->sums[t + 2 * b]);
         }
 }
 
@@ -293,26 +290,22 @@ INLINE void compute_blocks(struct work *work, const int blocks)
     work->block += blocks;
 }
 
-void cpu_conv_tiles_amx(const struct cpu_conv_band *given)
+void cpu_conv_tiles_amx(const struct cpu_conv_band *band)
 {
     tile_sums sums[MOST_TILES] __attribute__((aligned(64)));
-    struct cpu_epilogue epilogue = *given->epilogue;
-    struct cpu_conv_band band = *given;
-    const int64_t tiles = (band.pixels + CPU_TILE - 1) / CPU_TILE;
-    const int64_t pixels = (band.pixels + tiles - 1) / tiles;
-    band.epilogue = &epilogue;
-    epilogue.saturates &= pixels >= LEAST_WAITING;
-    struct work work = {.band = &band,
-                        .pixels = pixels,
-                        .waits = packs(&epilogue) && pixels >= LEAST_WAITING,
-                        .adds = epilogue.add != NULL,
-                        .packing = packing_of(&epilogue),
+    const struct cpu_epilogue *e = band->epilogue;
+    const int64_t tiles = (band->pixels + CPU_TILE - 1) / CPU_TILE;
+    struct work work = {.band = band,
+                        .pixels = (band->pixels + tiles - 1) / tiles,
+                        .waits = packs(e),
+                        .adds = e->add != NULL,
+                        .packing = packing_of(e),
                         .sums = sums};
     if (work.adds)
-        work.adding = adding_of(&epilogue);
-    configure(pixels, band.granules);
-    while (work.block < band.n_blocks)
-        if (band.blocks[work.block].pairs)
+        work.adding = adding_of(e);
+    configure(work.pixels, band->granules);
+    while (work.block < band->n_blocks)
+        if (band->blocks[work.block].pairs)
             compute_blocks(&work, 2);
         else
             compute_blocks(&work, 1);
